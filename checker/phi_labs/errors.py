@@ -1,0 +1,46 @@
+"""What can go wrong, and whose business it is.
+
+Only ``phi_labs.__main__.main`` turns these into exit codes.
+"""
+
+from __future__ import annotations
+
+
+class PhiLabsError(Exception):
+    """Base of every error that phi-labs raises on purpose.
+
+    ``message`` says what happened and where, ``hint`` what to do next.
+    """
+
+    exit_code = 3
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UserError(PhiLabsError):
+    """Something the user can mend: a wrong name, a missing run, a malformed file."""
+
+    exit_code = 2
+
+
+class EngineError(PhiLabsError):
+    """The container engine is absent, refused, hung or died."""
+
+
+class MissingObject(EngineError):
+    """A container, image or network that the engine no longer knows."""
+
+
+class ProbeError(PhiLabsError):
+    """The trusted reader broke: never evidence about a trainee's machine."""
+
+
+class UntrustedRoot(PhiLabsError):
+    """The root directory that a container's PID 1 shows is not the container's own (a decoy)."""
+
+
+class NotGraded(PhiLabsError):
+    """This submission could not be graded, through our fault: no attempt is counted, no zero is given."""
