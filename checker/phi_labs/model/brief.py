@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError
+from jinja2 import StrictUndefined, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from phi_labs.errors import UserError
@@ -33,7 +33,7 @@ def render_debrief(
 
 def _words(lab: Lab, organisation: Organisation, entity: Entity) -> dict[str, Any]:
     return {
-        "lab": lab,
+        "lab": lab.model_dump(),  # data only: a template gets no Path to act on
         "organisation": organisation,
         "entity": entity,
         "entity_name": ENTITY_NAMES[entity],
@@ -56,17 +56,18 @@ def _render(path: Path, words: dict[str, Any], variables: Mapping[str, Any]) -> 
     )
     try:
         source = path.read_text(encoding="utf-8")
-        return environment.from_string(source).render({**words, **variables})
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"{path}: cannot be read: {error}", "every lab has a brief.md and a debrief.md"
         ) from error
-    except TemplateError as error:
+    try:
+        return environment.from_string(source).render({**words, **variables})
+    except Exception as error:  # a template can raise anything, and all of it is its author's to mend
         hint = f"names known here: {', '.join(sorted({*words, *variables}))}"
-        raise UserError(f"{path}:{_line(error)}: {error.message}", hint) from error
+        raise UserError(f"{path}:{_line(error)}: {error}", hint) from error
 
 
-def _line(error: TemplateError) -> int:
+def _line(error: Exception) -> int:
     """The template's line: syntax errors carry it, others have it in the innermost template frame."""
     if isinstance(error, TemplateSyntaxError):
         return error.lineno

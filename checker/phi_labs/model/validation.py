@@ -42,6 +42,8 @@ _TEXTS = {
     "literal_error": "must be {expected}",
 }
 _PATTERN_TEXTS = {
+    r"^[1-9][0-9]{0,9}[kmg]$": "must be a number and k, m or g, such as 128m",
+    r"^[a-z_][a-z0-9_-]{0,31}$": "must be an account name: lower-case letters, digits, _ and -",
     NAME_PATTERN: "must be lower-case letters, digits and hyphens, at most 40 of them",
     r"^[^\x00-\x1f\x7f]*$": "must be one line of text without control characters",
 }
@@ -52,8 +54,13 @@ def validated(model: type[M], document: Document) -> M:
     try:
         return model.model_validate(document.data)
     except ValidationError as error:
-        found = error.errors(include_url=False)
+        found = _telling(error.errors(include_url=False))
         raise document.error(dict.fromkeys(_problem(model, document, item) for item in found)) from None
+
+
+def _telling(items: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Without "list too short" where pydantic only means that it dropped a malformed item."""
+    return [item for item in items if item["type"] != "too_short" or not item["input"]]
 
 
 def _problem(model: type[BaseModel], document: Document, item: ErrorDetails) -> Problem:
