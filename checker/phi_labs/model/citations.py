@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Literal
 
 from phi_labs.errors import UserError
@@ -56,7 +56,7 @@ def _table() -> tuple[dict[str, Citation], dict[str, str]]:
     import yaml  # noqa: PLC0415 - scorecards import Citation without needing the table
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    text = files("phi_labs.model").joinpath("citations.yml").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("citations.yml").read_text(encoding="utf-8")
     data = yaml.load(text, Loader=loader)  # noqa: S506 - a safe loader, in C where there is one
     as_of = str(data["rule_status_as_of"])
     known = {}

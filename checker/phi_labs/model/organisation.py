@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +16,7 @@ Email = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._+-]+@([a-z0-9-]+
 Phone = Annotated[str, StringConstraints(pattern=r"^[0-9+() .-]{7,24}$")]
 Prefix = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9]*(-[A-Z][A-Z0-9]*)*$")]
 Hours = Annotated[StrictInt, Field(ge=1, le=1440)]
+DEFAULT_ORGANISATION = Path(__file__).parent / "organisations" / "mercy-valley.yml"
 
 
 class Contact(FileModel):
@@ -78,7 +78,4 @@ class Organisation(FileModel):
 
 def load_organisation(path: Path | None = None) -> Organisation:
     """The organisation file at ``path``, or the default one, Mercy Valley; UserError with file, line, key."""
-    if path is not None:
-        return validated(Organisation, read_document(path))
-    with as_file(files("phi_labs.model").joinpath("organisations/mercy-valley.yml")) as default:
-        return validated(Organisation, read_document(default))
+    return validated(Organisation, read_document(path or DEFAULT_ORGANISATION))
