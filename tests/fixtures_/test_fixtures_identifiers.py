@@ -29,25 +29,23 @@ MAKERS: dict[str, tuple[Callable[[int], str], Callable[[str], bool], int]] = {
 }
 
 
-@pytest.mark.parametrize("kind", MAKERS)
+# All makers in each property: hypothesis takes 40 ms to set one up, and next to nothing to run it.
 @quick
 @given(number=numbers)
-def test_every_number_makes_an_identifier_that_cannot_be_real(kind: str, number: int) -> None:
-    make, is_never_real, count = MAKERS[kind]
-    assert is_never_real(make(number))
-    assert make(number) == make(number % count)
+def test_every_number_makes_an_identifier_that_cannot_be_real(number: int) -> None:
+    for kind, (make, is_never_real, count) in MAKERS.items():
+        assert is_never_real(make(number)), kind
+        assert make(number) == make(number % count), kind
 
 
-@pytest.mark.parametrize("kind", MAKERS)
 @quick
-@given(data=st.data())
+@given(first=numbers, second=numbers, step=st.integers(0, 2))
 def test_numbers_that_differ_within_the_range_make_identifiers_that_differ(
-    kind: str, data: st.DataObject
+    first: int, second: int, step: int
 ) -> None:
-    make, _, count = MAKERS[kind]
-    first = data.draw(st.integers(0, count - 1))
-    second = data.draw(st.one_of(st.integers(0, count - 1), st.just((first + 1) % count)))
-    assert (make(first) == make(second)) == (first == second)
+    for kind, (make, _, count) in MAKERS.items():
+        for other in (second, first + step):
+            assert (make(first) == make(other)) == (first % count == other % count), kind
 
 
 @pytest.mark.parametrize("kind", ["phone", "fax", "ip", "zip"])
@@ -57,9 +55,9 @@ def test_a_small_range_is_used_up_before_anything_repeats(kind: str) -> None:
 
 
 def test_the_social_security_range_has_the_size_that_the_rule_leaves() -> None:
-    assert identifiers.SSN_COUNT == 35_996_400
+    assert identifiers.SSN_COUNT == 32_996_700
     assert identifiers.ssn(0) == "900-11-0001"
-    assert identifiers.ssn(identifiers.SSN_COUNT - 1) == "999-89-9999"
+    assert identifiers.ssn(identifiers.SSN_COUNT - 1) == "999-69-9999"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +67,8 @@ def test_the_social_security_range_has_the_size_that_the_rule_leaves() -> None:
         "912-70-1234",  # ITIN
         "912-93-1234",  # ATIN
         "912-50-1234",  # ITIN since 2011's extension
-        "912-18-1234",
+        "912-18-1234",  # IRSN
+        *("912-49-1234", "912-66-1234", "912-89-1234"),  # IRSN by some lists
         "912-12-0000",
         "912121234",  # no dashes: scanners would miss it
         "٩١٢-١٢-١٢٣٤",
