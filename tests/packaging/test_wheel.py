@@ -105,7 +105,7 @@ def test_the_command_line_runs_outside_the_checkout(installed: Path, tmp_path: P
 
 
 def test_the_installed_version_is_the_packages_own(installed: Path, tmp_path: Path) -> None:
-    ask = "import phi_labs; from importlib.metadata import version; print(version('phi-labs'), phi_labs.__version__)"
+    ask = "import importlib.metadata as m, phi_labs; print(m.version('phi-labs'), phi_labs.__version__)"
     distribution, package = run(installed / "python", "-I", "-c", ask, cwd=tmp_path).split()
     assert distribution == package
 
