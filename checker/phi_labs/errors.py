@@ -44,3 +44,7 @@ class UntrustedRoot(PhiLabsError):
 
 class NotGraded(PhiLabsError):
     """This submission could not be graded, through our fault: no attempt is counted, no zero is given."""
+
+
+class ProbeTimeout(ProbeError):
+    """The trusted reader did not answer in time: its trouble, or a machine made to be slow."""

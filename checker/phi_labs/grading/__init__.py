@@ -1,0 +1,1 @@
+"""Grading: capture -> clone -> question -> score -> record."""

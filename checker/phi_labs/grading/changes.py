@@ -1,0 +1,121 @@
+"""What differs from the pristine image."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from phi_labs.grading.host import Host
+
+LIMIT = 100_000
+HASH_LIMIT = 64 * 1024 * 1024
+# Where programs, libraries and what decides about logins live.
+PROGRAM_PLACES = ("/usr/", "/bin/", "/sbin/", "/lib/", "/lib64/")
+LOGIN_FILES = ("/etc/ld.so.preload", "/etc/ld.so.conf", "/etc/nsswitch.conf", "/etc/ld.so.cache")
+LOGIN_PLACES = ("/etc/pam.d/", "/etc/security/", "/etc/ld.so.conf.d/")
+
+
+@dataclass(frozen=True)
+class Change:
+    """One path that is not as in the image."""
+
+    path: str
+    was_there: bool
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    capabilities: bool
+
+
+class Changes:
+    """All differences between a machine and the image it was made from (what was planted included)."""
+
+    def __init__(self, host: Host, answer: dict[str, Any]) -> None:
+        self._host = host
+        self.changes: Sequence[Change] = [
+            Change(
+                path="/" + path,
+                was_there=known,
+                mode=status["mode"],
+                uid=status["uid"],
+                gid=status["gid"],
+                size=status["size"],
+                capabilities=capable,
+            )
+            for path, known, status, capable in answer["changed"]
+        ]
+        self.removed: tuple[str, ...] = tuple("/" + path for path in answer["removed"])
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """Paths the image does not have."""
+        return tuple(change.path for change in self.changes if not change.was_there)
+
+    @property
+    def modified(self) -> tuple[str, ...]:
+        """Paths of the image whose content or metadata was touched."""
+        return tuple(change.path for change in self.changes if change.was_there)
+
+    @property
+    def setuid(self) -> tuple[str, ...]:
+        """Regular files that run with another's rights and did not do so, as they are, in the image."""
+        return tuple(
+            change.path for change in self.changes if _sets_id(change.mode) and not self._as_image(change)
+        )
+
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        """Regular files with file capabilities that are not, as they are, in the image."""
+        return tuple(
+            change.path for change in self.changes if change.capabilities and not self._as_image(change)
+        )
+
+    @property
+    def packaged(self) -> tuple[str, ...]:
+        """Programs and libraries of the image that are gone or have other content."""
+        touched = (
+            change.path
+            for change in self.changes
+            if change.was_there and change.path.startswith(PROGRAM_PLACES) and stat.S_ISREG(change.mode)
+        )
+        differing = [path for path in touched if not self._same_content(path)]
+        return (*differing, *(path for path in self.removed if path.startswith(PROGRAM_PLACES)))
+
+    @property
+    def login_path(self) -> tuple[str, ...]:
+        """Everything that could make the machine's own sshd, PAM or name service lie."""
+        configured = [
+            change.path
+            for change in self.changes
+            if (change.path in LOGIN_FILES or change.path.startswith(LOGIN_PLACES))
+            and stat.S_ISREG(change.mode)
+            and not self._same_content(change.path)
+        ]
+        libraries = [
+            path
+            for path in self.added
+            if path.startswith(PROGRAM_PLACES) and (".so" in path or "/security/" in path)
+        ]
+        return (*self.packaged, *configured, *libraries)
+
+    def _as_image(self, change: Change) -> bool:
+        """Whether the image has the same file with the same owner, mode and content."""
+        if not change.was_there:
+            return False
+        pristine = self._host.pristine_question("stat", path=change.path, follow=False)
+        same = all(pristine.get(key) == getattr(change, key) for key in ("mode", "uid", "gid", "size"))
+        return same and self._same_content(change.path)
+
+    def _same_content(self, path: str) -> bool:
+        mine = self._host.question("hash", path=path, limit=HASH_LIMIT).get("sha256")
+        return mine is not None and mine == self._host.pristine_question(
+            "hash", path=path, limit=HASH_LIMIT
+        ).get("sha256")
+
+
+def _sets_id(mode: int) -> bool:
+    return stat.S_ISREG(mode) and (bool(mode & stat.S_ISUID) or mode & 0o2010 == 0o2010)

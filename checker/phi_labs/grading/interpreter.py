@@ -1,0 +1,190 @@
+"""Configuration read by pristine programs: files are copied into a throw-away container without privileges.
+
+Nothing of the trainee's machine is executed there; sudo's, sshd's and logrotate's own programs of
+the pristine image parse the copies.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from phi_labs.errors import ProbeError
+from phi_labs.grading.clone import Machine
+from phi_labs.lifecycle.accounts import Accounts
+from phi_labs.probe.client import Probe
+from phi_labs.probe.hands_client import Ran
+
+DEADLINE = 10.0
+_INCLUDE = re.compile(r"^\s*[#@]include(?:dir)?\s+(\S+)", re.MULTILINE)
+_ROTATING = re.compile(r"^rotating pattern: (.*?)\s+(forced from command line|after .*?|weekly|monthly|yearly|hourly|[0-9]+ bytes)\s*\((\d+|no old logs will be kept).*?\)", re.MULTILINE)  # fmt: skip # noqa: E501
+
+
+@dataclass(frozen=True)
+class Grant:
+    """One thing that sudo lets a user do, aliases expanded.
+
+    Attributes:
+        commands: as sudoers spells them; ``ALL`` is everything; a leading ``!`` forbids.
+        run_as: user names, ``ALL`` among them.
+    """
+
+    commands: tuple[str, ...]
+    run_as: tuple[str, ...]
+    nopasswd: bool
+    source_text: str
+
+
+class Sudoers:
+    """The machine's sudoers as the pristine cvtsudoers reads it."""
+
+    def __init__(self, data: dict[str, Any], valid: bool, complaint: str, accounts: Accounts) -> None:
+        self._data = data
+        self._accounts = accounts
+        self.valid = valid
+        self.complaint = complaint
+
+    def grants(self, user: str) -> list[Grant]:
+        """What the rules that apply to a user allow; rules for its groups, its uid and ALL included."""
+        found = []
+        for spec in self._data.get("User_Specs", ()):
+            if self._applies(spec.get("User_List", ()), user):
+                found += [_grant(item) for item in spec.get("Cmnd_Specs", ())]
+        return [grant for grant in found if grant.commands]
+
+    @property
+    def defaults(self) -> list[dict[str, Any]]:
+        """The Defaults lines as cvtsudoers gives them."""
+        lines: list[dict[str, Any]] = self._data.get("Defaults", [])
+        return lines
+
+    def _applies(self, members: Iterable[dict[str, Any]], user: str) -> bool:
+        """The last member that names the user decides, as in sudo itself."""
+        verdict = False
+        for member in members:
+            if self._names(member, user):
+                verdict = not member.get("negated", False)
+        return verdict
+
+    def _names(self, member: dict[str, Any], user: str) -> bool:
+        account = self._accounts.users.get(user)
+        groups = self._accounts.groups_of(user) if account else frozenset()
+        gids = self._accounts.gids_of(user) if account else frozenset()
+        return (
+            member.get("username") in (user, "ALL")
+            or member.get("usergroup") in groups
+            or (account is not None and str(member.get("userid")).lstrip("#") == str(account.uid))
+            or str(member.get("usergid")).lstrip("#") in {str(gid) for gid in gids}
+        )
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """How logrotate treats a set of files.
+
+    Attributes:
+        interval: as logrotate words it: ``1 days``, ``weekly``, ``4096 bytes`` ...
+        rotations: how many old files are kept.
+    """
+
+    patterns: tuple[str, ...]
+    rotations: int
+    interval: str
+
+
+@dataclass
+class Interpreter:
+    """A pristine container in which copies of a machine's configuration are parsed."""
+
+    machine: Machine
+    probe: Probe
+    _laid_out: set[str] = field(default_factory=set)
+
+    def sudoers(self, target: Machine, accounts: Accounts, main: str) -> Sudoers:
+        """Read /etc/sudoers and what it includes; ``main`` is its text."""
+        paths = ["/etc/sudoers", "/etc/sudoers.d", *_included(main)]
+        self._lay_out(target, paths)
+        checked = self._run(["/usr/sbin/visudo", "-c"])
+        converted = self._run(["/usr/bin/cvtsudoers", "-e", "-f", "json", "/etc/sudoers"])
+        try:
+            data = json.loads(converted.stdout) if converted.exit_code == 0 else {}
+        except ValueError:
+            data = {}
+        complaint = (checked.stdout + checked.stderr).decode(errors="replace").strip()
+        return Sudoers(data, checked.exit_code == 0 and bool(data), complaint, accounts)
+
+    def sshd(self, target: Machine, connection: str | None = None) -> dict[str, list[str]]:
+        """The effective server configuration; ``connection`` as for ``sshd -C`` resolves Match blocks."""
+        self._lay_out(target, ["/etc/ssh"])
+        extra = ["-C", connection] if connection else []
+        self._run(["/bin/mkdir", "-p", "/run/sshd"])
+        ran = self._run(["/usr/sbin/sshd", "-T", *extra])
+        assert ran.exit_code == 0, f"sshd refuses its configuration: {_last(ran)}"
+        options: dict[str, list[str]] = {}
+        for line in ran.stdout.decode(errors="replace").splitlines():
+            key, _, value = line.partition(" ")
+            options.setdefault(key.lower(), []).append(value)
+        return options
+
+    def logrotate(self, target: Machine) -> list[Rotation]:
+        """What the daily logrotate run would do, as ``logrotate -d`` reads the configuration."""
+        self._lay_out(target, ["/etc/logrotate.conf", "/etc/logrotate.d"])
+        ran = self._run(["/usr/sbin/logrotate", "-d", "/etc/logrotate.conf"])
+        text = (ran.stdout + ran.stderr).decode(errors="replace")
+        return [
+            Rotation(
+                patterns=tuple(patterns.split()),
+                rotations=int(kept) if kept.isdigit() else 0,
+                interval=interval.removeprefix("after ").strip(),
+            )
+            for patterns, interval, kept in _ROTATING.findall(text)
+        ]
+
+    def _lay_out(self, target: Machine, paths: Sequence[str]) -> None:
+        """Replace these paths of the interpreter by copies of the target's."""
+        new = [path for path in dict.fromkeys(paths) if path not in self._laid_out]
+        if not new:
+            return
+        archive = io.BytesIO()
+        self.probe.capture_paths(target.pid, new, archive)
+        archive.seek(0)
+        if self.machine.hands is None:
+            raise ProbeError("the interpreter has no hands")
+        self.machine.hands.apply([path.strip("/") for path in new], archive)
+        self._laid_out.update(new)
+
+    def _run(self, argv: Sequence[str]) -> Ran:
+        if self.machine.hands is None:
+            raise ProbeError("the interpreter has no hands")
+        return self.machine.hands.run(argv, uid=0, gid=0, groups=[], timeout=DEADLINE)
+
+
+def _included(text: str) -> list[str]:
+    """Absolute paths that sudoers includes."""
+    return [path for path in _INCLUDE.findall(text) if path.startswith("/")]
+
+
+def _grant(spec: dict[str, Any]) -> Grant:
+    options = spec.get("Options", ())
+    nopasswd = any(option.get("authenticate") is False for option in options)
+    run_as = tuple(_who(member) for member in spec.get("runasusers", ())) or ("root",)
+    commands = tuple(
+        ("!" if item.get("negated") else "") + str(item.get("command", item))
+        for item in spec.get("Commands", ())
+    )
+    text = f"({','.join(run_as)}) {'NOPASSWD: ' if nopasswd else ''}{', '.join(commands)}"
+    return Grant(commands, run_as, nopasswd, text)
+
+
+def _who(member: dict[str, Any]) -> str:
+    names = {key: value for key, value in member.items() if key != "negated"}
+    return ("!" if member.get("negated") else "") + str(next(iter(names.values()), "?"))
+
+
+def _last(ran: Ran) -> str:
+    lines = ran.stderr.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else f"exit code {ran.exit_code}"

@@ -1,0 +1,175 @@
+"""A submission: the captured state of a run, kept so that it can be graded again."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from phi_labs.engine.docker import Engine
+from phi_labs.errors import ProbeTimeout, UntrustedRoot, UserError
+from phi_labs.lifecycle.state import State
+from phi_labs.model.run import Run
+from phi_labs.probe.client import CaptureResult, Probe
+
+FORMAT = 1
+HOSTS_FILE_LIMIT = 64 * 1024
+CAPTURE_DEADLINE = 60.0
+
+
+@dataclass(frozen=True)
+class HostCapture:
+    """One machine's part of a submission.
+
+    Attributes:
+        image: id of the image it was started from.
+        removed: paths of the image that are gone or changed type, deepest first.
+        missed: (path, reason) of what was seen but could not be taken.
+        host_lines: lines the trainee added to /etc/hosts.
+        refused: why the machine could not be captured at all, empty when it could.
+    """
+
+    image: str
+    removed: tuple[str, ...] = ()
+    missed: tuple[tuple[str, str], ...] = ()
+    missed_count: int = 0
+    entries: int = 0
+    bytes: int = 0
+    host_lines: tuple[str, ...] = ()
+    refused: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is missing."""
+        return not self.refused and not self.missed_count
+
+
+@dataclass(frozen=True)
+class Submission:
+    """The state of all machines of a run at one moment, in a folder."""
+
+    folder: Path
+    hosts: Mapping[str, HostCapture]
+
+    @property
+    def problems(self) -> list[str]:
+        """What is missing from it, in words for the trainee."""
+        return [problem for name, host in self.hosts.items() for problem in _problems(name, host)]
+
+    def archive(self, host: str) -> BinaryIO:
+        """A machine's archive, opened for reading."""
+        plain = self.folder / f"{host}.archive"
+        return plain.open("rb") if plain.exists() else gzip.open(plain.with_suffix(".archive.gz"))  # type: ignore[return-value]
+
+    def save(self) -> None:
+        """Write the description, compress the archives."""
+        data = {"format": FORMAT, "hosts": {name: asdict(host) for name, host in self.hosts.items()}}
+        State.write(self.folder / "submission.json", json.dumps(data, indent=1))
+        for name in self.hosts:
+            plain = self.folder / f"{name}.archive"
+            if plain.exists():
+                with plain.open("rb") as source, gzip.open(f"{plain}.gz", "wb", compresslevel=1) as target:
+                    shutil.copyfileobj(source, target, 1 << 20)
+                plain.unlink()
+
+
+def load_submission(folder: Path) -> Submission:
+    """A kept submission; UserError when it is damaged."""
+    try:
+        data = json.loads((folder / "submission.json").read_text(encoding="utf-8"))
+        if data["format"] != FORMAT:
+            raise ValueError(f"format {data['format']!r}, not {FORMAT}")
+        hosts = {name: _host_from(host) for name, host in data["hosts"].items()}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"the submission in {folder} cannot be read: {error}", "choose another attempt"
+        ) from error
+    return Submission(folder, hosts)
+
+
+def capture_run(engine: Engine, probe: Probe, run: Run, pids: Mapping[str, int], folder: Path) -> Submission:
+    """Freeze the run's machines, take their state, let them go on.
+
+    What cannot be taken because of what is on a machine (a decoy root, more than can be walked in
+    time) is the submission's own gap and is written into it; only our own trouble raises.
+
+    Args:
+        pids: host name -> pid of the machine's first process, as the engine sees it.
+        folder: where the archives go.
+    """
+    with frozen(engine, run):
+        hosts = {
+            host: _capture_host(probe, run.images[host], pids[host], folder / f"{host}.archive", host)
+            for host in run.containers
+        }
+    return Submission(folder, hosts)
+
+
+@contextlib.contextmanager
+def frozen(engine: Engine, run: Run) -> Iterator[None]:
+    """Pause every machine of a run for a moment."""
+    paused = []
+    try:
+        for container in run.containers.values():
+            engine.pause(container)
+            paused.append(container)
+        yield
+    finally:
+        for container in paused:
+            engine.unpause(container)
+
+
+def _capture_host(probe: Probe, image: str, pid: int, path: Path, host: str) -> HostCapture:
+    try:
+        probe.check_root(pid)
+        with path.open("wb") as sink:
+            path.chmod(0o600)
+            result = probe.capture(pid, image, sink, seconds=CAPTURE_DEADLINE)
+    except UntrustedRoot as error:
+        return HostCapture(image=image, refused=error.message)
+    except ProbeTimeout:
+        return HostCapture(
+            image=image, refused=f"its files could not be read within {CAPTURE_DEADLINE:.0f} seconds"
+        )
+    return _captured(image, result, _host_lines(probe, pid, host))
+
+
+def _captured(image: str, result: CaptureResult, host_lines: tuple[str, ...]) -> HostCapture:
+    return HostCapture(
+        image=image,
+        removed=result.removed,
+        missed=result.missed,
+        missed_count=result.missed_count,
+        entries=result.entries,
+        bytes=result.bytes,
+        host_lines=host_lines,
+    )
+
+
+def _host_lines(probe: Probe, pid: int, host: str) -> tuple[str, ...]:
+    """Lines of /etc/hosts that the engine did not write: its own name the machine's or localhost."""
+    text = probe.read(pid, "/etc/hosts", HOSTS_FILE_LIMIT).decode(errors="surrogateescape")
+    own = {host, "localhost", "ip6-localnet", "ip6-mcastprefix", "ip6-allnodes", "ip6-allrouters"}
+    added = [line for line in text.splitlines() if line.strip() and not own & set(line.split()[1:])]
+    return tuple(line for line in added if not line.lstrip().startswith("#"))
+
+
+def _problems(name: str, host: HostCapture) -> list[str]:
+    if host.refused:
+        return [f"{name}: {host.refused}"]
+    listed = [f"{name}: /{path}: {reason}" for path, reason in host.missed[:5]]
+    more = host.missed_count - len(listed)
+    return [*listed, f"{name}: and {more} more paths"] if more > 0 else listed
+
+
+def _host_from(data: dict[str, object]) -> HostCapture:
+    plain = dict(data)
+    plain["removed"] = tuple(plain["removed"])  # type: ignore[arg-type]
+    plain["missed"] = tuple((path, reason) for path, reason in plain["missed"])  # type: ignore[attr-defined]
+    plain["host_lines"] = tuple(plain["host_lines"])  # type: ignore[arg-type]
+    return HostCapture(**plain)  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""A run from start to stop: planting, access, the engine's containers and what is kept on disk."""

@@ -1,0 +1,59 @@
+"""What every operation needs: the state directory, the engine, and where progress goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from phi_labs.lifecycle.state import State, default_state_folder
+from phi_labs.model.lab import Lab
+
+if TYPE_CHECKING:  # the SDK costs 250 ms; reading state needs none of it
+    from phi_labs.engine.docker import Engine
+
+Tell = Callable[[str], None]
+
+
+def _silent(_line: str) -> None:
+    """Progress for nobody."""
+
+
+@dataclass
+class Installation:
+    """One installation at work.
+
+    Attributes:
+        state: its state directory.
+        tell: called with one line of progress at a time.
+        content: folder of labs/ and scenarios/; None for the checkout's or the package's own.
+    """
+
+    state: State = field(default_factory=lambda: State(default_state_folder()))
+    tell: Tell = _silent
+    content: Path | None = None
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The container engine; connected on first use."""
+        from phi_labs.engine.docker import Engine  # noqa: PLC0415 - see above
+
+        return Engine(removal_lock=self.state.lock_file("removals"))
+
+    def image_of(self, lab: Lab, host: str) -> str:
+        """The id of a host's image, built now if it is missing."""
+        from phi_labs.engine.images import ensure_image, lab_recipe  # noqa: PLC0415
+
+        recipe = lab_recipe(lab.id, host, lab.context(host))
+        return ensure_image(self.engine, recipe, self.state.lock_file("images"), self.tell)
+
+    def probe_container(self) -> str:
+        """The id of this installation's running probe, started now if it is not there."""
+        from phi_labs.engine.images import ensure_image  # noqa: PLC0415
+        from phi_labs.probe.client import ensure_probe, probe_recipe  # noqa: PLC0415
+
+        image = ensure_image(self.engine, probe_recipe(), self.state.lock_file("images"), self.tell)
+        with self.state.lock("probe"):
+            return ensure_probe(self.engine, image, self.state.install)

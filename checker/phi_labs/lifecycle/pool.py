@@ -1,0 +1,226 @@
+"""Pristine containers that wait for the next grading, and the tidying that nobody waits for.
+
+A spare is an idle pristine container of a lab's image, the same for every trainee. A grading
+claims spares by renaming them under a lock, and holds a lock of its own as long as it lives,
+so that what a killed grading left behind can be told from what is in use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from phi_labs.errors import EngineError
+from phi_labs.lifecycle.installation import Installation
+from phi_labs.lifecycle.machines import IDLE, host_spec
+from phi_labs.model.lab import Host, Lab
+
+SPARE = "phi-labs-spare-"
+TAKEN = "phi-labs-taken-"
+# What an interpreter needs to lay out files with their owners; nothing else.
+INTERPRETER_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER")
+KINDS: Mapping[str, tuple[str, ...] | None] = {"clone": None, "interpreter": INTERPRETER_CAPABILITIES}
+
+
+@dataclass
+class Lease:
+    """Containers that one grading uses; ``containers`` are removed when it ends."""
+
+    id: str
+    containers: list[str] = field(default_factory=list)
+    networks: list[str] = field(default_factory=list)
+
+
+@contextlib.contextmanager
+def lease(installation: Installation, *, later: bool = False) -> Iterator[Lease]:
+    """Hold a lease for the time of one grading; its containers go afterwards.
+
+    Args:
+        later: leave the removal to ``request_spares`` (nobody waits for it); the lease's lock is
+            released, which is what tells housekeeping that they may go.
+    """
+    held = Lease(secrets.token_hex(6))
+    with installation.state.lock(_lease_lock(held.id)):
+        try:
+            yield held
+        except BaseException:
+            end_lease(installation, held)
+            raise
+        if not later:
+            end_lease(installation, held)
+    if not later:
+        installation.state.lock_file(_lease_lock(held.id)).unlink(missing_ok=True)
+
+
+def end_lease(installation: Installation, held: Lease) -> None:
+    """Remove what a lease holds."""
+    while held.containers:
+        installation.engine.remove(held.containers.pop())
+    while held.networks:
+        installation.engine.remove_network(held.networks.pop())
+
+
+def take(  # noqa: PLR0913 - what decides a container
+    installation: Installation,
+    lab: Lab,
+    host: Host,
+    image: str,
+    held: Lease,
+    *,
+    kind: str,
+    network: str | None = None,
+) -> str:
+    """A running, idle, pristine container of ``image``: a spare if one waits, else a new one."""
+    if network is None:
+        with installation.state.lock("pool"):
+            for summary in _spares(installation, image, kind):
+                installation.engine.rename(summary, f"{TAKEN}{held.id}-{secrets.token_hex(4)}")
+                held.containers.append(summary)
+                return summary
+    container = _create(
+        installation, lab, host, image, kind, f"{TAKEN}{held.id}-{secrets.token_hex(4)}", network
+    )
+    held.containers.append(container)
+    installation.engine.start(container)
+    return container
+
+
+def make_spares(installation: Installation, lab: Lab, *, count: int = 1) -> None:
+    """See to it that ``count`` spares of each kind wait for a one-host lab.
+
+    Machines of several hosts need a network of their own and are made when they are needed.
+    """
+    if len(lab.hosts) > 1:
+        return
+    host = lab.hosts[0]
+    image = installation.image_of(lab, host.name)
+    for kind in KINDS:
+        for _ in range(count - len(_spares(installation, image, kind))):
+            name = f"{SPARE}{secrets.token_hex(6)}"
+            container = _create(installation, lab, host, image, kind, f"{name}-new", None)
+            installation.engine.start(container)
+            installation.engine.rename(container, name)
+
+
+def remove_spares(installation: Installation) -> None:
+    """Remove every spare, and every taken container whose grading is gone."""
+    _sweep(installation, spares=True)
+
+
+def tidy(installation: Installation, lab: Lab | None) -> None:
+    """Remove what ended gradings left; keep spares of ``lab`` ready while somebody runs it."""
+    _sweep(installation, spares=False)
+    if lab is None:
+        return
+    if installation.engine.containers({"kind": "run", "lab": lab.id, "install": installation.state.install}):
+        make_spares(installation, lab)
+        _know_baseline(installation, lab)
+    else:
+        _remove_spares_of(installation, lab.id)
+
+
+def request_spares(installation: Installation, lab: Lab) -> None:
+    """Tidy up and prepare spares in the background; the caller does not wait.
+
+    PHI_LABS_SPARES=0 turns waiting spares off (their containers use about 1 MiB each).
+    """
+    argv = [sys.executable, "-I", "-m", "phi_labs.lifecycle.housekeeping", lab.id]
+    environment = {**os.environ, "PHI_LABS_STATE": str(installation.state.root)}
+    if installation.content is not None:
+        environment["PHI_LABS_CONTENT"] = str(installation.content)
+    with contextlib.suppress(OSError):
+        subprocess.Popen(
+            argv,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+
+def spares_wanted() -> bool:
+    """Whether spares are to be kept."""
+    return os.environ.get("PHI_LABS_SPARES", "1") != "0"
+
+
+def _create(  # noqa: PLR0913, PLR0917 - what decides a container
+    installation: Installation, lab: Lab, host: Host, image: str, kind: str, name: str, network: str | None
+) -> str:
+    spec = host_spec(
+        host,
+        image,
+        kind=kind,
+        labels={"install": installation.state.install, "lab": lab.id},
+        command=list(IDLE),
+        network=network,
+        capabilities=KINDS[kind],
+    )
+    return installation.engine.create(replace(spec, name=name))
+
+
+def _spares(installation: Installation, image: str, kind: str) -> list[str]:
+    labels = {"kind": kind, "image": image, "install": installation.state.install}
+    found = installation.engine.containers(labels, running_only=True)
+    return [item.id for item in found if item.name.startswith(SPARE) and not item.name.endswith("-new")]
+
+
+def _sweep(installation: Installation, *, spares: bool) -> None:
+    for kind in KINDS:
+        for item in installation.engine.containers({"kind": kind, "install": installation.state.install}):
+            broken = item.name.startswith(SPARE) and (item.status != "running" or item.name.endswith("-new"))
+            if item.name.startswith(SPARE):
+                if spares or broken:
+                    installation.engine.remove(item.id)
+            else:
+                _remove_if_orphan(installation, item.id, item.name)
+    for network, name, _ in installation.engine.networks(
+        {"kind": "lease", "install": installation.state.install}
+    ):
+        _remove_network_if_orphan(installation, network, name)
+
+
+def _remove_if_orphan(installation: Installation, container: str, name: str) -> None:
+    lease_id = name.removeprefix(TAKEN).split("-")[0]
+    with installation.state.lock(_lease_lock(lease_id), wait=False) as free:
+        if free:
+            installation.engine.remove(container)
+            installation.state.lock_file(_lease_lock(lease_id)).unlink(missing_ok=True)
+
+
+def _remove_network_if_orphan(installation: Installation, network: str, name: str) -> None:
+    with installation.state.lock(_lease_lock(name.removeprefix(TAKEN)), wait=False) as free:
+        if free:
+            with contextlib.suppress(EngineError):
+                installation.engine.remove_network(network)
+
+
+def _remove_spares_of(installation: Installation, lab: str) -> None:
+    for kind in KINDS:
+        labels = {"kind": kind, "lab": lab, "install": installation.state.install}
+        for item in installation.engine.containers(labels):
+            if item.name.startswith(SPARE):
+                installation.engine.remove(item.id)
+
+
+def _know_baseline(installation: Installation, lab: Lab) -> None:
+    """Have the probe walk a waiting pristine machine now, so that no grading has to."""
+    from phi_labs.probe.client import Probe  # noqa: PLC0415
+
+    image = installation.image_of(lab, lab.hosts[0].name)
+    waiting = _spares(installation, image, "clone")
+    if waiting and len(lab.hosts) == 1:
+        probe = Probe(installation.engine, installation.probe_container())
+        try:
+            probe.baseline(image, installation.engine.inspect(waiting[0]).pid)
+        finally:
+            probe.close()
+
+
+def _lease_lock(lease_id: str) -> str:
+    return f"lease-{lease_id}"

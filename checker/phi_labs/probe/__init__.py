@@ -1,0 +1,1 @@
+"""Asking a machine without trusting it: the resident reader, and the hands inside a clone."""

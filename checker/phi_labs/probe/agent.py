@@ -1,0 +1,814 @@
+"""The trusted reader: runs in the probe container, answers questions about lab containers.
+
+One process per client. Requests are JSON lines on standard input, answers JSON lines on
+standard output; ``capture`` streams an archive. It reaches a container's files through
+``/proc/<pid>/root`` and never runs anything of the lab. Standard library only: this file is
+copied into the probe image and run with ``python3 -I``.
+
+Every path below a lab's root is resolved with openat2(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+or relative to directory descriptors with O_NOFOLLOW; opens never block (FIFOs, leases).
+"""
+
+from __future__ import annotations
+
+import base64
+import ctypes
+import errno
+import hashlib
+import json
+import marshal
+import os
+import re
+import resource
+import stat
+import struct
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+Json = dict[str, Any]
+
+SYS_OPENAT2 = 437  # the same number on every architecture
+RESOLVE_IN_ROOT = 0x10
+RESOLVE_NO_MAGICLINKS = 0x02
+STATX_ATTR_MOUNT_ROOT = 0x2000
+READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+# File systems that a container shows besides its own root: PID 1 chrooted into one is a decoy.
+PSEUDO = {0x9FA0: "proc", 0x62656572: "sysfs", 0x01021994: "tmpfs", 0x1CD1: "devpts", 0x19800202: "mqueue"}
+# Written by the engine itself, never by the trainee's image; host lines travel separately.
+ENGINE_FILES = frozenset({"etc/hosts", "etc/hostname", "etc/resolv.conf"})
+# Emptied at every boot, so it is no part of what survives a restart.
+VOLATILE = "run"
+LIVE_MOUNTS = frozenset({"dev", "dev/shm", "dev/mqueue"})
+MAX_DEPTH = 1500
+CHUNK = 1 << 20
+CACHE = "/run/phi"
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class Refused(Exception):
+    """A question that cannot be answered; the text goes to the client."""
+
+
+# -- roots and paths -------------------------------------------------------------------
+
+
+def openat2(directory: int, path: str, flags: int) -> int:
+    """Open ``path`` as if ``directory`` were the root; magic links refused."""
+    how = struct.pack("QQQ", flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+    fd = LIBC.syscall(SYS_OPENAT2, directory, os.fsencode(path) or b".", how, len(how))
+    if fd < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), path)
+    return int(fd)
+
+
+def is_mount_root(fd: int) -> bool:
+    """Whether a descriptor is the top of a mount (statx attribute, kernel >= 5.8)."""
+    buffer = ctypes.create_string_buffer(256)
+    if LIBC.statx(fd, b"", 0x1000, 0, buffer) != 0:  # AT_EMPTY_PATH
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    attributes, known = struct.unpack_from("=Q", buffer, 8)[0], struct.unpack_from("=Q", buffer, 56)[0]
+    return bool(attributes & known & STATX_ATTR_MOUNT_ROOT)
+
+
+def file_system(fd: int) -> int:
+    """The magic number of the file system behind a descriptor."""
+    buffer = ctypes.create_string_buffer(256)
+    if LIBC.fstatfs(fd, buffer) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return int(struct.unpack_from("=q", buffer, 0)[0])
+
+
+class Roots:
+    """Root directories of containers by the pid of their first process, checked once each."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, int] = {}
+
+    def __getitem__(self, pid: int) -> int:
+        if pid not in self._open:
+            self._open[pid] = self._checked(pid)
+        return self._open[pid]
+
+    def forget(self, pid: int) -> None:
+        fd = self._open.pop(pid, None)
+        if fd is not None:
+            os.close(fd)
+
+    @staticmethod
+    def _checked(pid: int) -> int:
+        fd = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        kind = PSEUDO.get(file_system(fd))
+        if kind or not is_mount_root(fd):
+            os.close(fd)
+            raise Refused(
+                "decoy: PID 1 of this machine no longer stands in the machine's own root directory"
+                + (f" but on {kind}" if kind else "")
+            )
+        return fd
+
+
+ROOTS = Roots()
+
+
+def path_of(question: Json) -> str:
+    path: str = question["path"]
+    return path
+
+
+def described(status: os.stat_result) -> Json:
+    """What a client learns of one file."""
+    return {
+        "mode": status.st_mode,
+        "uid": status.st_uid,
+        "gid": status.st_gid,
+        "size": status.st_size,
+        "mtime": status.st_mtime_ns,
+        "ctime": status.st_ctime_ns,
+        "inode": status.st_ino,
+        "links": status.st_nlink,
+    }
+
+
+# -- single questions ------------------------------------------------------------------
+
+
+def answer_hello(_question: Json) -> Json:
+    return {"agent": 1, "python": sys.version.split()[0]}
+
+
+def answer_root(question: Json) -> Json:
+    """Check (again) that this pid shows a container's own root."""
+    ROOTS.forget(question["pid"])
+    return {"ok": bool(ROOTS[question["pid"]] >= 0)}
+
+
+def answer_stat(question: Json) -> Json:
+    """Status of a path; ``follow`` resolves a final symlink inside the lab's root."""
+    flags = os.O_PATH | os.O_CLOEXEC | (0 if question.get("follow") else os.O_NOFOLLOW)
+    try:
+        fd = openat2(ROOTS[question["pid"]], path_of(question), flags)
+    except OSError as error:
+        return {"exists": False, "errno": errno.errorcode.get(error.errno or 0, "?")}
+    try:
+        status = os.fstat(fd)
+        answer = {"exists": True, **described(status)}
+        if stat.S_ISLNK(status.st_mode):
+            answer["target"] = os.readlink("", dir_fd=fd)
+        return answer
+    finally:
+        os.close(fd)
+
+
+def open_regular(pid: int, path: str) -> int:
+    """Open a regular file for reading without ever blocking."""
+    fd = openat2(ROOTS[pid], path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise Refused(f"{path} is not a regular file")
+    finally:
+        os.close(fd)
+    fd = openat2(ROOTS[pid], path, READ)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise Refused(f"{path} is not a regular file")
+    return fd
+
+
+def answer_read(question: Json) -> Json:
+    """Up to ``limit`` bytes of a regular file from ``offset``, base64."""
+    fd = open_regular(question["pid"], path_of(question))
+    try:
+        data = os.pread(fd, question["limit"], question.get("offset", 0))
+        return {"data": base64.b64encode(data).decode(), "size": os.fstat(fd).st_size}
+    finally:
+        os.close(fd)
+
+
+def answer_hash(question: Json) -> Json:
+    """SHA-256 of a regular file of at most ``limit`` bytes."""
+    fd = open_regular(question["pid"], path_of(question))
+    try:
+        if os.fstat(fd).st_size > question["limit"]:
+            raise Refused(f"{question['path']} is larger than {question['limit']} bytes")
+        digest = hashlib.sha256()
+        while data := os.read(fd, CHUNK):
+            digest.update(data)
+        return {"sha256": digest.hexdigest()}
+    finally:
+        os.close(fd)
+
+
+def answer_list(question: Json) -> Json:
+    """Names in a directory, at most ``limit``."""
+    fd = openat2(ROOTS[question["pid"]], path_of(question), READ | os.O_DIRECTORY)
+    try:
+        names: list[str] = []
+        with os.scandir(fd) as entries:
+            for entry in entries:
+                if len(names) >= question["limit"]:
+                    raise Refused(f"{question['path']} has more than {question['limit']} entries")
+                names.append(entry.name)
+        return {"names": sorted(names)}
+    finally:
+        os.close(fd)
+
+
+# -- who can -----------------------------------------------------------------------------
+
+OPENINGS = {
+    "read": READ,
+    "write": os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY,
+    "list": READ | os.O_DIRECTORY,
+}
+
+
+def can_open(root: int, path: str, how: str) -> bool:
+    """Let the kernel decide, as whoever this process is now. Only files and directories are opened."""
+    try:
+        fd = openat2(root, path, os.O_PATH | os.O_CLOEXEC)
+        try:
+            mode = os.fstat(fd).st_mode
+        finally:
+            os.close(fd)
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            return False
+        os.close(openat2(root, path, OPENINGS[how]))
+    except BlockingIOError:
+        return True  # a lease delays the open, but the permission was granted
+    except OSError:
+        return False
+    return True
+
+
+def answer_can(question: Json) -> Json:
+    """For each [path, how]: may this uid with these groups do that? Answered by the kernel."""
+    root = ROOTS[question["pid"]]
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.setgroups(question["groups"])
+            os.setresgid(question["gid"], question["gid"], question["gid"])
+            os.setresuid(question["uid"], question["uid"], question["uid"])
+            verdicts = bytes(can_open(root, path, how) for path, how in question["items"])
+            while verdicts:
+                verdicts = verdicts[os.write(writer, verdicts) :]
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(writer)
+    data = b""
+    while part := os.read(reader, 65536):
+        data += part
+    os.close(reader)
+    _, status = os.waitpid(child, 0)
+    if status != 0 or len(data) != len(question["items"]):
+        raise Refused(f"the question could not be asked as uid {question['uid']}")
+    return {"can": [bool(value) for value in data]}
+
+
+# -- processes and sockets ---------------------------------------------------------------
+
+
+def answer_processes(question: Json) -> Json:
+    """Processes of the lab's PID namespace: inner pid, uid, argv, executable's identity."""
+    space = os.readlink(f"/proc/{question['pid']}/ns/pid")
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            if os.readlink(f"/proc/{name}/ns/pid") != space:
+                continue
+            with open(f"/proc/{name}/status", encoding="utf-8", errors="surrogateescape") as file:
+                lines = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+            with open(f"/proc/{name}/cmdline", "rb") as file:
+                argv = os.fsdecode(file.read(65536)).rstrip("\0").split("\0")
+        except OSError:
+            continue  # it ended while we looked
+        found.append(
+            {
+                "pid": int(lines["NSpid"].split()[-1]),
+                "outer": int(name),
+                "uid": int(lines["Uid"].split()[1]),
+                "name": lines["Name"],
+                "argv": argv,
+            }
+        )
+    return {"processes": found}
+
+
+def answer_listeners(question: Json) -> Json:
+    """Listening TCP sockets of the lab's network namespace as [address, port]."""
+    found = []
+    for table, words in (("tcp", 1), ("tcp6", 4)):
+        try:
+            with open(f"/proc/{question['pid']}/net/{table}", encoding="ascii") as file:
+                rows = file.read().splitlines()[1:]
+        except FileNotFoundError:
+            continue
+        for row in rows:
+            fields = row.split()
+            if fields[3] != "0A":
+                continue
+            address, port = fields[1].split(":")
+            raw = b"".join(struct.pack("=I", int(address[i * 8 : i * 8 + 8], 16)) for i in range(words))
+            found.append([raw.hex(), int(port, 16)])
+    return {"listeners": found}
+
+
+# -- walking -----------------------------------------------------------------------------
+
+
+class Walked:
+    """One path below a lab's root: its directory's descriptor, name, relative path and status."""
+
+    __slots__ = ("directory", "name", "path", "status")
+
+    def __init__(self, directory: int, name: str, path: str, status: os.stat_result) -> None:
+        self.directory = directory
+        self.name = name
+        self.path = path
+        self.status = status
+
+
+def walk(root: int, trouble: list[list[str]], *, live: bool = False) -> Iterator[Walked]:
+    """Every path of the root file system, parents first.
+
+    What a restart does not keep (/run, and mounts such as /dev/shm) is walked only when ``live``.
+
+    ``trouble`` collects [path, reason] of what could not be entered: nothing is passed over silently.
+    """
+    top = openat2(root, ".", READ | os.O_DIRECTORY)
+    device = os.fstat(top).st_dev
+    yield Walked(top, ".", ".", os.fstat(top))
+    stack: list[tuple[int, str, Iterator[os.DirEntry[str]]]] = [(top, "", os.scandir(top))]
+    while stack:
+        directory, prefix, entries = stack[-1]
+        entry = next(entries, None)
+        if entry is None:
+            stack.pop()
+            os.close(directory)
+            continue
+        path = prefix + entry.name
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except OSError as error:
+            trouble.append([path, os.strerror(error.errno or 0)])
+            continue
+        is_directory = stat.S_ISDIR(status.st_mode)
+        if is_directory and status.st_dev != device and not (live and path in LIVE_MOUNTS):
+            continue
+        yield Walked(directory, entry.name, path, status)
+        if not is_directory or (path == VOLATILE and not live):
+            continue
+        if len(stack) >= MAX_DEPTH:
+            trouble.append([path, f"nested deeper than {MAX_DEPTH} directories"])
+            continue
+        try:
+            inner = os.open(entry.name, READ | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
+            stack.append((inner, path + "/", os.scandir(inner)))
+        except OSError as error:
+            trouble.append([path, os.strerror(error.errno or 0)])
+
+
+Listing = dict[str, tuple[int, int]]
+
+
+def listing(root: int) -> Listing:
+    """(ctime, type) of every path: ctime is beyond a trainee's reach without CAP_SYS_TIME."""
+    trouble: list[list[str]] = []
+    return {
+        item.path: (item.status.st_ctime_ns, stat.S_IFMT(item.status.st_mode)) for item in walk(root, trouble)
+    }
+
+
+def cache_file(key: str) -> str:
+    return f"{CACHE}/{re.sub('[^0-9a-zA-Z]', '', key)}"
+
+
+def load_baseline(key: str) -> Listing | None:
+    try:
+        with open(cache_file(key), "rb") as file:
+            found: Listing = marshal.load(file)  # noqa: S302 - our own file on our own tmpfs
+            return found
+    except (OSError, EOFError, ValueError):
+        return None
+
+
+def answer_baseline(question: Json) -> Json:
+    """Know the pristine image: by its cached listing, else by walking the pristine container ``pid``."""
+    known = load_baseline(question["key"])
+    if known is None and question.get("pid"):
+        known = listing(ROOTS[question["pid"]])
+        temporary = f"{cache_file(question['key'])}.{os.getpid()}"
+        with open(temporary, "wb") as file:
+            marshal.dump(known, file)
+        os.replace(temporary, cache_file(question["key"]))
+    return {"known": known is not None, "paths": len(known or ())}
+
+
+def need_baseline(key: str) -> Listing:
+    known = load_baseline(key)
+    if known is None:
+        raise Refused(f"no baseline of image {key}")
+    return known
+
+
+# -- capture -----------------------------------------------------------------------------
+
+
+class Out:
+    """Standard output, buffered; archive bytes travel as length-prefixed chunks."""
+
+    def __init__(self) -> None:
+        self._file = os.fdopen(os.dup(1), "wb", buffering=1 << 18)
+
+    def line(self, answer: Json) -> None:
+        self._file.write(json.dumps(answer, separators=(",", ":")).encode() + b"\n")
+        self._file.flush()
+
+    def chunk(self, data: bytes) -> None:
+        self._file.write(struct.pack(">I", len(data)))
+        self._file.write(data)
+
+
+OUT = Out()
+
+
+def attributes(fd: int) -> dict[str, str]:
+    """Extended attributes, ACLs and file capabilities among them, raw and base64."""
+    place = f"/proc/self/fd/{fd}"
+    try:
+        names = os.listxattr(place)
+    except OSError as error:
+        if error.errno in (errno.ENOTSUP, errno.EPERM):
+            return {}
+        raise
+    return {name: base64.b64encode(os.getxattr(place, name)).decode() for name in names}
+
+
+def extents(fd: int, size: int) -> list[tuple[int, int]]:
+    """[offset, length] of the data of a file; holes are left out."""
+    found = []
+    position = 0
+    while position < size:
+        try:
+            start = os.lseek(fd, position, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                break
+            return [(0, size)]
+        end = os.lseek(fd, start, os.SEEK_HOLE)
+        found.append((start, min(end, size) - start))
+        position = end
+    return found
+
+
+class Capture:
+    """Writes the changed paths of one machine as a stream of records.
+
+    A record is a length-prefixed JSON head, then the bytes of its extents. What cannot be
+    taken is listed by name: a capture that is not whole must never look whole.
+    """
+
+    def __init__(self, limit_bytes: int, limit_entries: int) -> None:
+        self.left = limit_bytes
+        self.entries_left = limit_entries
+        self.entries = 0
+        self.bytes = 0
+        self.missed: list[list[str]] = []
+        self._links: dict[tuple[int, int], str] = {}
+
+    def add(self, item: Walked) -> None:
+        if self.entries_left <= 0:
+            self.missed.append([item.path, "more changed files than one submission may hold"])
+            return
+        try:
+            self._add(item)
+        except BlockingIOError:
+            self.missed.append([item.path, "a process holds a lease on it"])
+        except OSError as error:
+            self.missed.append([item.path, os.strerror(error.errno or 0)])
+
+    def _add(self, item: Walked) -> None:
+        status, kind = item.status, stat.S_IFMT(item.status.st_mode)
+        if kind == stat.S_IFSOCK:
+            return  # an address of a running process, not data; services make it again
+        head: Json = {
+            "p": item.path,
+            "m": status.st_mode,
+            "u": status.st_uid,
+            "g": status.st_gid,
+            "t": status.st_mtime_ns,
+        }
+        identity = (status.st_dev, status.st_ino)
+        if kind != stat.S_IFDIR and status.st_nlink > 1:
+            if identity in self._links:
+                self._emit({"p": item.path, "h": self._links[identity]})
+                return
+            self._links[identity] = item.path
+        if kind == stat.S_IFREG:
+            self._regular(item, head)
+            return
+        if kind == stat.S_IFLNK:
+            head["l"] = os.readlink(item.name, dir_fd=item.directory)
+        else:
+            fd = os.open(item.name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=item.directory)
+            try:
+                head["x"] = attributes(fd)
+            finally:
+                os.close(fd)
+            if kind in (stat.S_IFCHR, stat.S_IFBLK):
+                head["r"] = [os.major(status.st_rdev), os.minor(status.st_rdev)]
+        self._emit(head)
+
+    def _regular(self, item: Walked, head: Json) -> None:
+        fd = os.open(item.name, READ | os.O_NOFOLLOW, dir_fd=item.directory)
+        try:
+            now = os.fstat(fd)
+            if not stat.S_ISREG(now.st_mode):
+                raise OSError(errno.ESTALE, "changed while it was captured")
+            found = extents(fd, now.st_size)
+            total = sum(length for _, length in found)
+            if total > self.left:
+                self.missed.append([item.path, f"{total} bytes: more than one submission may hold"])
+                return
+            self.left -= total
+            self.bytes += total
+            head.update(n=now.st_size, e=found, x=attributes(fd))
+            self._emit(head)
+            for offset, length in found:
+                self._copy(fd, offset, length)
+        finally:
+            os.close(fd)
+
+    @staticmethod
+    def _copy(fd: int, offset: int, length: int) -> None:
+        while length:
+            data = os.pread(fd, min(CHUNK, length), offset)
+            if not data:
+                data = bytes(min(CHUNK, length))  # truncated under our eyes: keep the stream in step
+            OUT.chunk(data)
+            offset += len(data)
+            length -= len(data)
+
+    def _emit(self, head: Json) -> None:
+        self.entries += 1
+        self.entries_left -= 1
+        text = json.dumps(head, separators=(",", ":")).encode()
+        OUT.chunk(struct.pack(">I", len(text)) + text)
+
+
+def answer_capture(question: Json) -> Json:
+    """Stream every changed path of ``pid``; answer what is gone and what was missed.
+
+    With ``paths``, only those (files, or directories with what they hold) are taken, changed or not.
+    """
+    root = ROOTS[question["pid"]]
+    trouble: list[list[str]] = []
+    capture = Capture(question["limit_bytes"], question["limit_entries"])
+    OUT.line({"stream": True})
+    removed: list[str] = []
+    walked = 0
+    if "paths" in question:
+        for item in chosen(root, question["paths"], trouble):
+            walked += 1
+            capture.add(item)
+    else:
+        base = need_baseline(question["key"])
+        seen = set()
+        for item in walk(root, trouble):
+            walked += 1
+            seen.add(item.path)
+            kind = stat.S_IFMT(item.status.st_mode)
+            known = base.get(item.path)
+            if known == (item.status.st_ctime_ns, kind) or item.path in ENGINE_FILES:
+                continue
+            if known is not None and known[1] != kind:
+                removed.append(item.path)
+            capture.add(item)
+        removed += [path for path in base if path not in seen and path not in ENGINE_FILES]
+    OUT.chunk(b"")
+    return {
+        "entries": capture.entries,
+        "bytes": capture.bytes,
+        "walked": walked,
+        "missed": (capture.missed + trouble)[:200],
+        "missed_count": len(capture.missed) + len(trouble),
+        "removed": sorted(removed, key=lambda path: -path.count("/")),
+    }
+
+
+def chosen(root: int, paths: list[str], trouble: list[list[str]]) -> Iterator[Walked]:
+    """The named paths with their parents and, for directories, everything below."""
+    wanted = [path.strip("/") for path in paths]
+    parents = {part for path in wanted for part in ancestors(path)}
+    for item in walk(root, trouble):
+        inside = any(item.path == path or item.path.startswith(path + "/") for path in wanted)
+        if inside or item.path in parents:
+            yield item
+
+
+def ancestors(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts))]
+
+
+# -- what changed --------------------------------------------------------------------------
+
+
+def answer_changes(question: Json) -> Json:
+    """Paths that differ from the pristine image: [path, known before, status, file capabilities]."""
+    root, base = ROOTS[question["pid"]], need_baseline(question["key"])
+    trouble: list[list[str]] = []
+    changed: list[list[Any]] = []
+    seen: set[str] = set()
+    for item in walk(root, trouble):
+        seen.add(item.path)
+        known = base.get(item.path)
+        if known == (item.status.st_ctime_ns, stat.S_IFMT(item.status.st_mode)) or item.path in ENGINE_FILES:
+            continue
+        if len(changed) >= question["limit"]:
+            raise Refused(f"more than {question['limit']} paths changed")
+        changed.append([item.path, known is not None, described(item.status), capabilities(item)])
+    return {
+        "changed": changed,
+        "removed": [path for path in base if path not in seen],
+        "trouble": trouble[:200],
+    }
+
+
+def capabilities(item: Walked) -> bool:
+    """Whether a regular file carries file capabilities."""
+    if not stat.S_ISREG(item.status.st_mode):
+        return False
+    fd = os.open(item.name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=item.directory)
+    try:
+        return "security.capability" in attributes(fd)
+    finally:
+        os.close(fd)
+
+
+# -- sweeping ------------------------------------------------------------------------------
+
+
+def trie_pattern(words: list[bytes]) -> bytes:
+    """One regular expression for many literals, as a trie, longest first: far faster than a plain alternation."""
+    trie: dict[int, Any] = {}
+    for word in words:
+        node = trie
+        for byte in word:
+            node = node.setdefault(byte, {})
+        node[-1] = {}
+
+    def render(node: dict[int, Any]) -> bytes:
+        branches = [
+            re.escape(bytes([byte])) + render(child) for byte, child in sorted(node.items()) if byte >= 0
+        ]
+        if not branches:
+            return b""
+        body = branches[0] if len(branches) == 1 else b"(?:" + b"|".join(branches) + b")"
+        return b"(?:" + body + b")?" if -1 in node else body
+
+    return render(trie)
+
+
+def data_of(fd: int) -> Iterator[bytes]:
+    """The data of a file in chunks; holes hold no identifiers and are not read."""
+    for offset, length in extents(fd, os.fstat(fd).st_size):
+        end = offset + length
+        while offset < end and (data := os.pread(fd, min(CHUNK, end - offset), offset)):
+            yield data
+            offset += len(data)
+
+
+class Sweep:
+    """Looks for exact strings in files, plain and gzip, within bounds of bytes and time."""
+
+    def __init__(self, strings: list[str], limit_bytes: int, seconds: float) -> None:
+        self._words = [os.fsencode(text) for text in strings]
+        self._number = {word: index for index, word in enumerate(self._words)}
+        self._pattern = re.compile(trie_pattern(self._words)) if self._words else None
+        self._overlap = max((len(word) for word in self._words), default=1) - 1
+        self.left = limit_bytes
+        self.until = time.monotonic() + seconds
+        self.notes: list[list[str]] = []
+
+    def file(self, fd: int, path: str) -> Iterator[tuple[str, list[int]]]:
+        """(container, numbers of the strings found) for each layer of one file."""
+        head = os.pread(fd, 2, 0)
+        found = self._scan(data_of(fd), path)
+        if found:
+            yield "plain", sorted(found)
+        if head == b"\x1f\x8b":
+            os.lseek(fd, 0, os.SEEK_SET)
+            found = self._scan(self._gunzip(fd, path), path)
+            if found:
+                yield "gz", sorted(found)
+
+    def _scan(self, chunks: Iterator[bytes], path: str) -> set[int]:
+        found: set[int] = set()
+        tail = b""
+        for chunk in chunks:
+            self.left -= len(chunk)
+            if self.left < 0 or time.monotonic() > self.until:
+                self.notes.append([path, "the sweep's limit was reached here"])
+                break
+            data = tail + chunk
+            if self._pattern is not None:
+                found.update(self._number[match] for match in self._pattern.findall(data))
+            tail = data[-self._overlap :] if self._overlap else b""
+        return found
+
+    def _gunzip(self, fd: int, path: str) -> Iterator[bytes]:
+        """Decompressed chunks of every member, bounded; damage is a note, not an error."""
+        unpacker = zlib.decompressobj(31)
+        try:
+            while data := os.read(fd, CHUNK):
+                while data:
+                    yield unpacker.decompress(data, CHUNK)
+                    data = unpacker.unconsumed_tail
+                    if unpacker.eof:
+                        data = unpacker.unused_data
+                        unpacker = zlib.decompressobj(31)
+                        if not data.startswith(b"\x1f\x8b"):
+                            break
+        except zlib.error as error:
+            self.notes.append([path, f"damaged gzip data: {error}"])
+
+
+def answer_sweep(question: Json) -> Json:
+    """Find strings in the regular files of a machine.
+
+    ``key``: only what changed since that image; without it everything. ``live``: also what a
+    restart would not keep, such as /run and /dev/shm.
+    """
+    root = ROOTS[question["pid"]]
+    base = need_baseline(question["key"]) if question.get("key") else {}
+    sweep = Sweep(question["strings"], question["limit_bytes"], question["within"])
+    trouble: list[list[str]] = []
+    hits, files = [], 0
+    for item in walk(root, trouble, live=question.get("live", False)):
+        status = item.status
+        if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
+            continue
+        if base.get(item.path) == (status.st_ctime_ns, stat.S_IFREG):
+            continue
+        if time.monotonic() > sweep.until:
+            sweep.notes.append([item.path, "the sweep's time was up here"])
+            break
+        files += 1
+        try:
+            fd = os.open(item.name, READ | os.O_NOFOLLOW, dir_fd=item.directory)
+        except OSError as error:
+            trouble.append([item.path, os.strerror(error.errno or 0)])
+            continue
+        try:
+            hits += [["/" + item.path, layer, numbers] for layer, numbers in sweep.file(fd, item.path)]
+        finally:
+            os.close(fd)
+    return {"hits": hits, "files": files, "notes": (sweep.notes + trouble)[:200]}
+
+
+# -- the loop ------------------------------------------------------------------------------
+
+ANSWERS: dict[str, Callable[[Json], Json]] = {
+    name.removeprefix("answer_"): function
+    for name, function in globals().items()
+    if name.startswith("answer_")
+}
+
+
+def answered(question: Json) -> Json:
+    """One answer; trouble with a question is told to the client, not raised."""
+    try:
+        return ANSWERS[question["op"]](question)
+    except Refused as error:
+        return {"refused": str(error)}
+    except FileNotFoundError as error:
+        return {"refused": f"gone: {error}", "gone": True}
+    except OSError as error:
+        return {
+            "refused": f"{type(error).__name__}: {error}",
+            "errno": errno.errorcode.get(error.errno or 0, "?"),
+        }
+
+
+def main() -> None:
+    """Answer until standard input ends."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    for line in sys.stdin.buffer:
+        OUT.line(answered(json.loads(line)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Talking to the hands inside a clone or an interpreter (see ``hands``)."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import BinaryIO
+
+from phi_labs.engine.docker import Engine
+from phi_labs.errors import ProbeError
+from phi_labs.probe.wire import Json, Wire
+
+SOURCE = Path(__file__).with_name("hands.py")
+READY_DEADLINE = 20.0
+APPLY_DEADLINE = 120.0
+GRACE = 5.0
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command inside a clone ended: a hint, never evidence."""
+
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+    timed_out: bool
+
+
+# The source follows on standard input: it would only clutter the clone's process list.
+_LOADER = "import os;s=b''\nwhile len(s)<{size}:s+=os.read(0,{size}-len(s))\nexec(compile(s,'hands','exec'))"
+
+
+@cache
+def _source() -> bytes:
+    return SOURCE.read_bytes()
+
+
+class Hands:
+    """One conversation with the hands in a pristine container."""
+
+    def __init__(self, engine: Engine, container: str) -> None:
+        source = _source()
+        loader = _LOADER.format(size=len(source))
+        stream = engine.exec_stream(container, ["/usr/bin/python3", "-I", "-S", "-X", "utf8", "-c", loader])
+        stream.sendall(source)
+        self._wire = Wire(stream, "the clone's helper")
+        self._ready = False
+
+    def apply(self, removed: Sequence[str], archive: BinaryIO, host_lines: Sequence[str] = ()) -> Json:
+        """Remove paths, then unpack an archive; the answer holds ``entries`` and ``errors``."""
+        self._wait_ready()
+        self._wire.say({"op": "apply", "removed": list(removed), "host_lines": list(host_lines)})
+        self._wire.send_chunks(archive)
+        return self._answer(APPLY_DEADLINE)
+
+    def start(self, argv: Sequence[str]) -> int:
+        """Start a process that is not waited for, such as the boot; return its pid for ``poll``."""
+        self._wait_ready()
+        self._wire.say({"op": "start", "argv": list(argv)})
+        pid: int = self._answer(READY_DEADLINE)["pid"]
+        return pid
+
+    def poll(self, pid: int) -> int | None:
+        """Exit code of a started process, None while it runs."""
+        self._wire.say({"op": "poll", "pid": pid})
+        code: int | None = self._answer(READY_DEADLINE)["exit_code"]
+        return code
+
+    def run(  # noqa: PLR0913 - the facts of one process
+        self,
+        argv: Sequence[str],
+        *,
+        uid: int,
+        gid: int,
+        groups: Sequence[int],
+        timeout: float,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+    ) -> Ran:
+        """Run a command as numeric ids; killed after ``timeout`` seconds or 1 MiB of output."""
+        self._wait_ready()
+        self._wire.say(
+            {
+                "op": "run",
+                "argv": list(argv),
+                "uid": uid,
+                "gid": gid,
+                "groups": list(groups),
+                "timeout": timeout,
+                "stdin": base64.b64encode(stdin).decode(),
+                "env": dict(env or {}),
+            }
+        )
+        answer = self._answer(timeout + GRACE)
+        return Ran(
+            exit_code=answer["exit_code"],
+            stdout=base64.b64decode(answer["stdout"]),
+            stderr=base64.b64decode(answer["stderr"]),
+            timed_out=answer["timed_out"],
+        )
+
+    def close(self) -> None:
+        """End the conversation."""
+        self._wire.close()
+
+    def _wait_ready(self) -> None:
+        if not self._ready:
+            self._answer(READY_DEADLINE)
+            self._ready = True
+
+    def _answer(self, seconds: float) -> Json:
+        answer = self._wire.hear(seconds)
+        if "refused" in answer:
+            raise ProbeError(f"the clone's helper could not do it: {answer['refused']}")
+        return answer
