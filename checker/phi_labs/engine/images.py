@@ -31,6 +31,7 @@ BOOTSTRAPPED = f"phi-labs/distro:{SUITE}"
 BASE = "phi-labs/base"
 BASE_CONTEXT = Path(__file__).parent / "base"
 BOOTSTRAP_DEADLINE = 1200.0
+PROGRESS_WIDTH = 76
 # Documentation is most of a minimal Debian's size and nobody reads it in a lab.
 BOOTSTRAP_TRIM = [
     "--dpkgopt=path-exclude=/usr/share/doc/*",
@@ -123,7 +124,7 @@ def _build(engine: Engine, recipe: Recipe, tell: Tell) -> str:
     archive = recipe.archive() if recipe.below is None else _with_parent(recipe)
     for line in engine.build(archive, tag, arguments=arguments, labels={LABEL_PREFIX + "kind": "image"}):
         if line.startswith("Step "):
-            tell(line)
+            tell(line if len(line) <= PROGRESS_WIDTH else line[: PROGRESS_WIDTH - 3] + "...")
     found = engine.image_id(tag)
     if found is None:
         raise EngineError(f"the engine built {tag} but does not show it", "phi-labs doctor")

@@ -48,11 +48,15 @@ class Sudoers:
         self.valid = valid
         self.complaint = complaint
 
-    def grants(self, user: str) -> list[Grant]:
-        """What the rules that apply to a user allow; rules for its groups, its uid and ALL included."""
+    def grants(self, user: str, groups: Iterable[str] | None = None) -> list[Grant]:
+        """What the rules that apply to a user allow; rules for its groups, its uid and ALL included.
+
+        Args:
+            groups: names of the user's groups; by default those of the machine's own files.
+        """
         found = []
         for spec in self._data.get("User_Specs", ()):
-            if self._applies(spec.get("User_List", ()), user):
+            if self._applies(spec.get("User_List", ()), user, groups):
                 found += [_grant(item) for item in spec.get("Cmnd_Specs", ())]
         return [grant for grant in found if grant.commands]
 
@@ -62,17 +66,18 @@ class Sudoers:
         lines: list[dict[str, Any]] = self._data.get("Defaults", [])
         return lines
 
-    def _applies(self, members: Iterable[dict[str, Any]], user: str) -> bool:
+    def _applies(self, members: Iterable[dict[str, Any]], user: str, groups: Iterable[str] | None) -> bool:
         """The last member that names the user decides, as in sudo itself."""
         verdict = False
         for member in members:
-            if self._names(member, user):
+            if self._names(member, user, groups):
                 verdict = not member.get("negated", False)
         return verdict
 
-    def _names(self, member: dict[str, Any], user: str) -> bool:
+    def _names(self, member: dict[str, Any], user: str, groups: Iterable[str] | None) -> bool:
         account = self._accounts.users.get(user)
-        groups = self._accounts.groups_of(user) if account else frozenset()
+        if groups is None:
+            groups = self._accounts.groups_of(user) if account else frozenset()
         gids = self._accounts.gids_of(user) if account else frozenset()
         return (
             member.get("username") in (user, "ALL")

@@ -30,6 +30,21 @@ class PlantedPersona:
         """The account's name on the machine."""
         return self.persona.user
 
+    @property
+    def job(self) -> str:
+        """What this person does."""
+        return self.persona.job
+
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """The flags that lab.yml gives it."""
+        return self.persona.traits
+
+    @property
+    def reads_logs(self) -> bool:
+        """Whether the policy lets it read logs."""
+        return self.persona.reads_logs
+
     def __str__(self) -> str:
         return f"{self.user} ({self.persona.job})"
 

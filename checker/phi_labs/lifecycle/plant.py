@@ -219,6 +219,7 @@ def _lab_module(lab: Lab) -> ModuleType:
     if spec is None or spec.loader is None or not path.is_file():
         raise UserError(f"lab {lab.id} has no plant.py ({path})", "every lab plants its data with one")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their own module up
     writes = sys.dont_write_bytecode
     sys.dont_write_bytecode = True  # content folders may be read-only, and are hashed
     try:

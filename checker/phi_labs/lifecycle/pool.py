@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from phi_labs.engine.docker import LABEL_PREFIX
 from phi_labs.errors import EngineError
 from phi_labs.lifecycle.installation import Installation
 from phi_labs.lifecycle.machines import IDLE, host_spec
@@ -88,6 +89,15 @@ def take(  # noqa: PLR0913 - what decides a container
     held.containers.append(container)
     installation.engine.start(container)
     return container
+
+
+def network_for(installation: Installation, held: Lease) -> str:
+    """A network for the clones of a lab with several hosts, removed with the lease."""
+    labels = {"kind": "lease", "install": installation.state.install}
+    name = f"{TAKEN}{held.id}-{secrets.token_hex(4)}"
+    network = installation.engine.create_network(name, {LABEL_PREFIX + key: labels[key] for key in labels})
+    held.networks.append(network)
+    return network
 
 
 def make_spares(installation: Installation, lab: Lab, *, count: int = 1) -> None:
@@ -194,7 +204,7 @@ def _remove_if_orphan(installation: Installation, container: str, name: str) -> 
 
 
 def _remove_network_if_orphan(installation: Installation, network: str, name: str) -> None:
-    with installation.state.lock(_lease_lock(name.removeprefix(TAKEN)), wait=False) as free:
+    with installation.state.lock(_lease_lock(name.removeprefix(TAKEN).split("-")[0]), wait=False) as free:
         if free:
             with contextlib.suppress(EngineError):
                 installation.engine.remove_network(network)

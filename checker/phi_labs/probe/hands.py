@@ -313,6 +313,13 @@ ENVIRONMENT = {
 
 def run(question: Json) -> Json:
     """Run a command as numeric uid, gid and groups, under a time and an output limit."""
+    others: Json = {}
+    if question["uid"] or question["gid"]:  # as ourselves nothing is set: an interpreter may not
+        others = {
+            "user": question["uid"],
+            "group": question["gid"],
+            "extra_groups": question["groups"],
+        }
     process = subprocess.Popen(
         question["argv"],
         stdin=subprocess.PIPE,
@@ -320,9 +327,7 @@ def run(question: Json) -> Json:
         stderr=subprocess.PIPE,
         env={**ENVIRONMENT, **question.get("env", {})},
         cwd=question.get("cwd", "/"),
-        user=question["uid"],
-        group=question["gid"],
-        extra_groups=question["groups"],
+        **others,
         start_new_session=True,
         umask=0o022,
     )

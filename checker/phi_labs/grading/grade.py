@@ -1,0 +1,441 @@
+"""Grading: capture -> clone -> question -> score -> record.
+
+Whose fault is it when something does not work? A failed expectation is the trainee's. When a
+check errs, or a machine does not come up, the same step is tried on an untouched machine of the
+same seed at that moment: if that works, the submission is at fault and fails; if not, the
+trouble is ours, no attempt is counted and no zero is given.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from phi_fixtures.manifest import Manifest
+from phi_labs.engine.docker import Engine
+from phi_labs.errors import MissingObject, NotGraded, PhiLabsError, ProbeError, UserError
+from phi_labs.grading.clone import BootFailedError, Machine, boot, bring_to, fresh_machine
+from phi_labs.grading.control import control_machines
+from phi_labs.grading.expected import Check, expected_checks
+from phi_labs.grading.host import Host
+from phi_labs.grading.interpreter import Interpreter
+from phi_labs.grading.planted import planted_for
+from phi_labs.grading.record import read_record
+from phi_labs.grading.submission import Submission, capture_run, load_submission
+from phi_labs.grading.worker import TOOK_TOO_LONG, Answers, function_of, run_checks
+from phi_labs.lifecycle.installation import Installation
+from phi_labs.lifecycle.pool import Lease, lease, network_for, request_spares, take
+from phi_labs.lifecycle.runs import need_live_run, organisation_of
+from phi_labs.lifecycle.state import AttemptFolder
+from phi_labs.model.lab import BUILT_IN_GUARDS, Lab
+from phi_labs.model.run import Run
+from phi_labs.model.scorecard import About, CheckOutcome, CheckStatus, ExpectedCheck, Scorecard, score
+from phi_labs.probe.client import Probe
+
+COMES_UP, WHOLE = (guard.id for guard in BUILT_IN_GUARDS)
+AT_FAULT = "this could not be checked on your machine, while it works on an untouched one"
+
+
+@dataclass(frozen=True)
+class Graded:
+    """A finished grading.
+
+    Attributes:
+        number: of the attempt, counted per trainee and lab.
+        folder: where scorecard, submission and manifest are kept.
+        seconds: how long each stage took.
+    """
+
+    scorecard: Scorecard
+    number: int
+    folder: Path
+    seconds: Mapping[str, float]
+
+
+@dataclass
+class Stages:
+    """A stop-watch for the stages of one grading."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    _last: float = field(default_factory=time.perf_counter)
+
+    def done(self, stage: str) -> None:
+        """The stage that began with the last call is over."""
+        now = time.perf_counter()
+        self.seconds[stage] = round(now - self._last, 4)
+        self._last = now
+
+
+@dataclass
+class Job:
+    """Everything one grading works with."""
+
+    installation: Installation
+    lab: Lab
+    run: Run
+    manifest: Manifest
+    checks: list[Check]
+    probe: Probe
+    held: Lease
+    stages: Stages
+    machines: dict[str, Machine] = field(default_factory=dict)
+    live: dict[str, Machine] = field(default_factory=dict)
+    interpreters: dict[str, Machine] = field(default_factory=dict)
+    expected: list[ExpectedCheck] = field(default_factory=list)
+
+    @property
+    def engine(self) -> Engine:
+        """The container engine."""
+        return self.installation.engine
+
+
+def grade_run(installation: Installation, lab: Lab, trainee: str, *, later: bool = True) -> Graded:
+    """Grade the current state of a trainee's run; the trainee keeps working.
+
+    Args:
+        later: leave the removal of clones to the background.
+
+    Raises:
+        UserError: there is no run, or one of its machines is not up.
+        NotGraded: our trouble; no attempt was counted.
+    """
+    stages = Stages()
+    checks = expected_checks(lab)
+    run = need_live_run(installation, lab.id, trainee)
+    manifest = installation.state.load_manifest(trainee, lab.id)
+    with (
+        _attempt(installation, run) as attempt,
+        _job(installation, lab, run, manifest, checks, stages, later) as job,
+    ):
+        _prepare(job, [host.name for host in lab.hosts])
+        submission = _captured(job, attempt.submission)
+        outcomes = _questioned(job, submission)
+        card = _scored(job, outcomes)
+        kept = _kept(job, submission, attempt, card)
+        stages.done("score and keep")
+    if later:
+        request_spares(installation, lab)
+    return Graded(kept[1], kept[0].number, kept[0].path, stages.seconds)
+
+
+def regrade(installation: Installation, lab: Lab, trainee: str, number: int) -> Graded:
+    """Grade a kept submission again, with today's checks; kept as a new attempt.
+
+    The running machine of then cannot be asked again: a check that looked at it keeps a failure it
+    had, and otherwise looks at the clone.
+
+    Raises:
+        UserError: there is no such attempt, or its image is gone.
+    """
+    stages = Stages()
+    checks = expected_checks(lab)
+    old = next((item for item in installation.state.attempts(trainee, lab.id) if item.number == number), None)
+    if old is None:
+        raise UserError(
+            f"{trainee} has no attempt {number} of {lab.id}", f"phi-labs grade {lab.id} makes one"
+        )
+    run = Run.from_json((old.path / "run.json").read_text(encoding="utf-8"))
+    manifest = Manifest.from_json(old.manifest.read_text(encoding="utf-8"))
+    before = Scorecard.from_json(old.scorecard.read_text(encoding="utf-8"))
+    with (
+        _attempt(installation, run) as attempt,
+        _job(installation, lab, run, manifest, checks, stages, False) as job,
+    ):
+        _need_images(job)
+        shutil.copytree(old.submission, attempt.submission, dirs_exist_ok=True)
+        submission = load_submission(attempt.submission)
+        _prepare(job, list(submission.hosts))
+        outcomes = _with_old_live_failures(_questioned(job, submission), job, before)
+        card = _scored(job, outcomes)
+        kept = _kept(job, submission, attempt, card)
+    return Graded(kept[1], kept[0].number, kept[0].path, stages.seconds)
+
+
+# -- the steps ---------------------------------------------------------------------------
+
+
+@contextmanager
+def _attempt(installation: Installation, run: Run) -> Iterator[AttemptFolder]:
+    """A folder that is dropped unless it became an attempt."""
+    attempt = installation.state.new_attempt(run.trainee, run.lab)
+    try:
+        yield attempt
+    finally:
+        installation.state.drop_attempt(attempt)
+
+
+@contextmanager
+def _job(  # noqa: PLR0913, PLR0917 - the facts of one grading
+    installation: Installation,
+    lab: Lab,
+    run: Run,
+    manifest: Manifest,
+    checks: list[Check],
+    stages: Stages,
+    later: bool,
+) -> Iterator[Job]:
+    """Probe and lease of one grading, given back at its end; one grading of a run at a time."""
+    with installation.state.lock(f"grade-{run.id}", wait=False) as free:
+        if not free:
+            raise UserError(
+                f"your run of {lab.id} is being graded at this moment",
+                "wait for that result, then grade again",
+            )
+        probe = _conversation(installation)
+        try:
+            with lease(installation, later=later) as held:
+                yield Job(installation, lab, run, manifest, checks, probe, held, stages)
+        except ProbeError as error:
+            raise NotGraded(f"the grader's own reader failed: {error.message}", _NOT_COUNTED) from error
+        finally:
+            probe.close()
+    installation.state.lock_file(f"grade-{run.id}").unlink(missing_ok=True)
+
+
+_NOT_COUNTED = "no attempt was counted; try again, then look at phi-labs doctor"
+
+
+def _conversation(installation: Installation) -> Probe:
+    """A conversation with the probe; one that died in this moment is replaced once."""
+    try:
+        probe = Probe(installation.engine, installation.probe_container())
+        probe.ask("hello")
+    except (ProbeError, MissingObject):
+        probe = Probe(installation.engine, installation.probe_container())
+        probe.ask("hello")
+    return probe
+
+
+def _prepare(job: Job, hosts: list[str]) -> None:
+    """Pristine machines with hands, interpreters beside them, and the probe's baseline of each image."""
+    trouble: list[BaseException] = []
+    helper = threading.Thread(target=_prepare_interpreters, args=(job, hosts, trouble), daemon=True)
+    helper.start()
+    network = network_for(job.installation, job.held) if len(hosts) > 1 else None
+    try:
+        for name in hosts:
+            image = job.run.images[name]
+            container = take(
+                job.installation, job.lab, job.lab.host(name), image, job.held, kind="clone", network=network
+            )
+            machine = fresh_machine(job.engine, name, container, image)
+            job.machines[name] = machine
+            job.probe.baseline(image, machine.pid)
+    finally:
+        helper.join()
+    if trouble:
+        raise trouble[0]
+    job.stages.done("clone ready")
+
+
+def _prepare_interpreters(job: Job, hosts: list[str], trouble: list[BaseException]) -> None:
+    try:
+        engine = job.engine.reconnected()
+        beside = Installation(job.installation.state, job.installation.tell, job.installation.content)
+        beside.__dict__["engine"] = engine  # connections of its own: this runs in a thread
+        for name in hosts:
+            image = job.run.images[name]
+            container = take(beside, job.lab, job.lab.host(name), image, job.held, kind="interpreter")
+            job.interpreters[name] = fresh_machine(engine, name, container, image)
+    except BaseException as error:  # raised again by the thread that waits
+        trouble.append(error)
+
+
+def _captured(job: Job, folder: Path) -> Submission:
+    pids = {}
+    for name, container in job.run.containers.items():
+        state = job.engine.inspect(container)
+        pids[name] = state.pid
+        job.live[name] = Machine(name, container, state.pid, job.run.images[name])
+    submission = capture_run(job.engine, job.probe, job.run, pids, folder)
+    job.stages.done("capture")
+    return submission
+
+
+def _questioned(job: Job, submission: Submission) -> list[CheckOutcome]:
+    """Bring the clones up and run the checks; the built-in guards' outcomes included."""
+    problems = submission.problems
+    if any(host.refused for host in submission.hosts.values()):
+        return _refused(job, problems)
+    for machine in job.machines.values():
+        problems += bring_to(machine, submission)
+    job.stages.done("unpack")
+    whole = _outcome(WHOLE, problems and "not everything could be handed in: " + "; ".join(problems[:4]))
+    try:
+        for machine in job.machines.values():
+            boot(machine, job.probe)
+    except (BootFailedError, ProbeError) as error:
+        return [whole, *_did_not_come_up(job, str(error))]
+    job.stages.done("boot")
+    answers = run_checks(job.lab.folder / "checks", job.checks, _fixtures(job))
+    job.stages.done("checks")
+    return [whole, _outcome(COMES_UP, ""), *_settled(job, answers)]
+
+
+def _refused(job: Job, problems: list[str]) -> list[CheckOutcome]:
+    """Nothing could be captured: the machine shows what is not its own, or hides what is."""
+    message = "the machine could not be handed in: " + "; ".join(problems)
+    return [_outcome(WHOLE, message), _outcome(COMES_UP, ""), *_all_failed(job, message)]
+
+
+def _did_not_come_up(job: Job, reason: str) -> list[CheckOutcome]:
+    """The machine's own fault if an untouched one comes up in this moment, else ours."""
+    try:
+        with control_machines(job.installation, job.lab, job.run, job.probe, job.held):
+            message = f"the machine does not come up after a restart: {reason}"
+    except PhiLabsError as error:
+        raise NotGraded(f"not even an untouched machine came up: {error.message}", _NOT_COUNTED) from error
+    return [_outcome(COMES_UP, message), *_all_failed(job, message)]
+
+
+def _all_failed(job: Job, message: str) -> list[CheckOutcome]:
+    return [CheckOutcome(check.id, check.target, CheckStatus.FAILED, message) for check in job.checks]
+
+
+def _outcome(guard: str, problem: object) -> CheckOutcome:
+    status = CheckStatus.FAILED if problem else CheckStatus.PASSED
+    return CheckOutcome(guard, guard, status, str(problem or ""))
+
+
+# -- questions -----------------------------------------------------------------------------
+
+
+def _fixtures(job: Job) -> Callable[[], dict[str, Any]]:
+    """What the worker makes for its checks; connections are its own."""
+
+    def make() -> dict[str, Any]:
+        engine = job.engine.reconnected()
+        known = job.manifest.identifiers()
+        hosts = {name: _host(job, machine, engine, known) for name, machine in job.machines.items()}
+        live = {name: Host(machine, job.probe, known=known, live=True) for name, machine in job.live.items()}
+        return _values(job, hosts, live or hosts)
+
+    return make
+
+
+def _host(job: Job, machine: Machine, engine: Engine, known: frozenset[str]) -> Host:
+    return Host(
+        machine,
+        job.probe,
+        known=known,
+        interpreter=Interpreter(job.interpreters[machine.name], job.probe),
+        connect=lambda container: engine.exec_stream(container, ["/bin/nc", "127.0.0.1", "22"]),
+    )
+
+
+def _values(job: Job, hosts: dict[str, Host], live: dict[str, Host]) -> dict[str, Any]:
+    first = job.lab.hosts[0].name
+    organisation = organisation_of(job.run)
+    return {
+        "host": hosts[first],
+        "hosts": hosts,
+        "live": live[first],
+        "planted": planted_for(job.manifest, job.lab.personas, job.run.entity, organisation),
+        "record": read_record(hosts[first], job.lab.record) if job.lab.record else None,
+    }
+
+
+def _settled(job: Job, answers: Answers) -> list[CheckOutcome]:
+    """Outcomes with every error settled: the submission's fault, or NotGraded."""
+    job.expected = [ExpectedCheck(name, target) for name, target in answers.collected.items()]
+    unsettled = answers.unsettled
+    if not unsettled:
+        return [answer.outcome for answer in answers.answers]
+    _need_control_to_work(job, unsettled, answers)
+    blamed = [
+        CheckOutcome(name, answers.collected[name], CheckStatus.FAILED, _blame(answers.detail(name)))
+        for name in unsettled
+    ]
+    return [item.outcome for item in answers.answers if item.outcome.check not in unsettled] + blamed
+
+
+def _blame(detail: str) -> str:
+    return AT_FAULT + (f" ({detail})" if detail == TOOK_TOO_LONG else "")
+
+
+def _need_control_to_work(job: Job, names: list[str], answers: Answers) -> None:
+    """Ask the same checks of an untouched machine; if one errs there too, the fault is ours."""
+    probe = _conversation(job.installation)  # the worker may have died in the middle of an answer
+    try:
+        with control_machines(job.installation, job.lab, job.run, probe, job.held) as machines:
+            control = replace(job, probe=probe, machines=machines, live={}, interpreters={})
+            trouble: list[BaseException] = []
+            _prepare_interpreters(control, list(machines), trouble)
+            if trouble:
+                raise trouble[0]
+            said = run_checks(job.lab.folder / "checks", (), _fixtures(control), only=names)
+    finally:
+        probe.close()
+    fine = {item.outcome.check for item in said.answers if item.outcome.status is not CheckStatus.ERROR}
+    broken = [name for name in names if name not in fine]
+    if broken:
+        raise NotGraded(f"check {broken[0]} does not work: {answers.detail(broken[0])}", _NOT_COUNTED)
+
+
+# -- scoring and keeping ---------------------------------------------------------------------
+
+
+def _scored(job: Job, outcomes: list[CheckOutcome]) -> Scorecard:
+    state = job.installation.state
+    taken = state.hints(job.run.trainee, job.lab.id, job.run.retry)
+    costs = {
+        item.id: sum(hint.cost for hint in item.hints[: taken.get(item.id, 0)]) for item in job.lab.objectives
+    }
+    flags = state.flags(job.run.trainee, job.lab.id)
+    return score(
+        job.lab,
+        job.expected or [check.expected for check in job.checks],
+        outcomes,
+        hint_costs=costs,
+        rescue_used=flags.get("rescue", False),
+    )
+
+
+def _kept(
+    job: Job, submission: Submission, attempt: AttemptFolder, card: Scorecard
+) -> tuple[AttemptFolder, Scorecard]:
+    """Give the attempt its number and write all that it rests on."""
+    state, run = job.installation.state, job.run
+    submission.save()
+    state.write(attempt.manifest, job.manifest.to_json())
+    state.write(attempt.path / "run.json", run.to_json())
+    kept = state.keep_attempt(run.trainee, run.lab, attempt)
+    about = About(
+        trainee=run.trainee,
+        entity=run.entity,
+        run=run.id,
+        attempt=kept.number,
+        graded_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        images=dict(run.images),
+    )
+    final = card.about_run(about)
+    state.write(kept.scorecard, final.to_json())
+    return kept, final
+
+
+def _need_images(job: Job) -> None:
+    for name, image in job.run.images.items():
+        if job.engine.image_id(image) is None:
+            raise UserError(
+                f"the image of {name} that attempt was made on is gone ({image[7:19]})",
+                "a submission can only be graded on the image it was taken from",
+            )
+
+
+def _with_old_live_failures(outcomes: list[CheckOutcome], job: Job, before: Scorecard) -> list[CheckOutcome]:
+    """A check that looks at the running machine keeps the failure it had then."""
+    live = {check.id for check in job.checks if check.uses_live}
+    said = [check for item in before.objectives for check in item.checks]
+    said += [check for guard in before.guards for check in guard.checks]
+    failed = {check.check: check for check in said if not check.passed}
+    return [
+        failed[item.check] if item.check in live and item.check in failed and item.passed else item
+        for item in outcomes
+    ]
