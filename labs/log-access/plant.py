@@ -1,4 +1,4 @@
-"""Plants the EHR's patients and access logs, what leaves them open, and the tickets that tell how it came about."""
+"""Plants the EHR's patients and access logs, what leaves them open, and the tickets that tell the story."""
 
 from __future__ import annotations
 
@@ -74,7 +74,11 @@ def _story(p: Planting) -> Story:
         ),
         sudo_user=rng.choice(("jbaker", "oyusuf")),
         sudo_command=rng.choice(
-            ("/usr/bin/less /var/log/ehr/*", "/usr/bin/tail -n * /var/log/ehr/*", "/usr/bin/zcat -f /var/log/ehr/*")
+            (
+                "/usr/bin/less /var/log/ehr/*",
+                "/usr/bin/tail -n * /var/log/ehr/*",
+                "/usr/bin/zcat -f /var/log/ehr/*",
+            )
         ),
     )
 
@@ -108,7 +112,7 @@ class _People:
         return replace(anybody, mrn=TEST_MRN, family="Zztest", given="Heartbeat", dob=date(1900, 1, 1))
 
 
-# --- logs --------------------------------------------------------------------------------------------------
+# --- logs ----------------------------------------------------------------------------------------------
 
 
 def _plant_logs(p: Planting, story: Story, people: _People) -> None:
@@ -119,11 +123,11 @@ def _plant_logs(p: Planting, story: Story, people: _People) -> None:
         _plant_log(p, people, "compressed", f"{LOG}.{number}.gz", today - timedelta(days=number))
     # From the machine before this one: nothing of it is in the logs here.
     if not story.copy.startswith("/var/tmp/"):
-        p.directory(str(Path(story.copy).parent), "root", "root", 0o755)
+        p.directory(str(Path(story.copy).parent))
     _plant_log(p, people, "copy", story.copy, today - timedelta(days=41), host=OLD_HOST, group="root")
 
 
-def _plant_log(
+def _plant_log(  # noqa: PLR0913 - the facts of one file
     p: Planting, people: _People, site: str, path: str, day: date, *, host: str = HOST, group: str = "adm"
 ) -> None:
     patients = people.draw(site, PER_DAY[site])
@@ -140,11 +144,13 @@ def _plant_log(
 
 
 def _lines(people: _People, day: date, host: str, patients: list[Patient]) -> list[str]:
-    """One day's lines until the take-over: the clinicians' look-ups and, every six hours, the EHR's self-test."""
+    """One day's lines until the take-over: clinicians' look-ups and the EHR's self-tests, every six hours."""
     midnight = datetime(day.year, day.month, day.day, tzinfo=EPOCH.tzinfo)
     lines = write_log(day, people.hospital, patients, host=host).decode().splitlines()
     lines += [
-        lookup_line(midnight + timedelta(hours=hour), host, 812, "ehr.selftest", people.test_patient, "selftest")
+        lookup_line(
+            midnight + timedelta(hours=hour), host, 812, "ehr.selftest", people.test_patient, "selftest"
+        )
         for hour in range(0, 24, 6)
     ]
     end = TAKE_OVER.strftime("%H:%M:%S") if day == TAKE_OVER.date() else "24"
@@ -154,8 +160,10 @@ def _lines(people: _People, day: date, host: str, patients: list[Patient]) -> li
 
 def _plant_database(p: Planting, people: _People) -> None:
     canaries = people.draw("canaries", CANARIES)
-    rows = sorted((_row(patient) for patient in [people.test_patient, *people.drawn]))
-    p.file("/var/lib/ehr/patients.tsv", "".join(rows).encode(), owner="ehr", group="ehr", mode=0o600, mtime=EPOCH)
+    rows = sorted(_row(patient) for patient in [people.test_patient, *people.drawn])
+    p.file(
+        "/var/lib/ehr/patients.tsv", "".join(rows).encode(), owner="ehr", group="ehr", mode=0o600, mtime=EPOCH
+    )
     p.fact("lines", people.lines)
     p.fact("database", "/var/lib/ehr/patients.tsv")
     p.fact(
@@ -168,7 +176,7 @@ def _row(patient: Patient) -> str:
     return f"{patient.mrn}\t{patient.family.upper()}\t{patient.given}\t{patient.dob.isoformat()}\n"
 
 
-# --- what leaves them open ---------------------------------------------------------------------------------
+# --- what leaves them open -----------------------------------------------------------------------------
 
 
 def _plant_generators(p: Planting, story: Story) -> None:
@@ -204,17 +212,19 @@ def _plant_sudo_rule(p: Planting, story: Story) -> None:
 # INC-{story.incident}: look at the EHR log while the old server is moved. Remove afterwards.
 {story.sudo_user} ALL=(root) NOPASSWD: {story.sudo_command}
 """
-    p.file(f"/etc/sudoers.d/inc-{story.incident}", rule.encode(), mode=0o440, mtime=EPOCH - timedelta(days=40))
+    p.file(
+        f"/etc/sudoers.d/inc-{story.incident}", rule.encode(), mode=0o440, mtime=EPOCH - timedelta(days=40)
+    )
 
 
-# --- tickets and the form ----------------------------------------------------------------------------------
+# --- tickets and the form ------------------------------------------------------------------------------
 
 
 def _plant_tickets(p: Planting, story: Story) -> None:
     words = _ticket_words(p, story)
     for kind in ("changes", "incidents", "requests"):
         folder = f"/srv/records/{kind}"
-        p.directory(folder, "root", "root", 0o755)
+        p.directory(folder)
         for template in sorted((PLANTED / kind).glob("*.txt")):
             text = template.read_text(encoding="utf-8").format_map(words)
             p.file(f"{folder}/{template.name.format_map(words)}", text.encode(), mode=0o644, mtime=EPOCH)
@@ -253,8 +263,10 @@ def _ticket_words(p: Planting, story: Story) -> dict[str, object]:
 
 
 def _plant_form(p: Planting, story: Story, people: _People) -> None:
-    text = (PLANTED / "exposure-report.yml").read_text(encoding="utf-8").format(
-        policy=p.organisation.policy(p.lab.policy), request=f"REQ-{story.request}"
+    text = (
+        (PLANTED / "exposure-report.yml")
+        .read_text(encoding="utf-8")
+        .format(policy=p.organisation.policy(p.lab.policy), request=f"REQ-{story.request}")
     )
     p.file("/srv/records/exposure-report.yml", text.encode(), owner="itops", group="itops", mtime=EPOCH)
     deadline = story.discovered + timedelta(hours=p.organisation.notify_hours(p.entity))
