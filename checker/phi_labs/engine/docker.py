@@ -63,6 +63,7 @@ class ContainerSpec:
     host_pids: bool = False
     no_new_privileges: bool = False
     tmpfs: Mapping[str, str] = field(default_factory=dict)
+    attachable: bool = False  # its first process talks over ``Engine.attach``, and nothing is logged
 
 
 @dataclass(frozen=True)
@@ -167,9 +168,7 @@ class Engine:
                 extra_hosts=dict(spec.extra_hosts) or None,
                 dns=["127.0.0.1"] if spec.network else None,
                 oom_score_adj=500,
-                log_config=docker.types.LogConfig(
-                    type="json-file", config={"max-size": "1m", "max-file": "1"}
-                ),
+                log_config=_logging(spec.attachable),
             )
             networking = None
             if spec.network:
@@ -184,6 +183,7 @@ class Engine:
                 host_config=config,
                 networking_config=networking,
                 stop_signal="SIGKILL",
+                stdin_open=spec.attachable,
             )
         identifier: str = answer["Id"]
         return identifier
@@ -301,6 +301,19 @@ class Engine:
         sock: socket.socket = getattr(answer, "_sock", answer)
         sock.settimeout(self.deadline)
         return ExecStream(sock, created["Id"], raw=tty, owner=answer)
+
+    def attach(self, container: str) -> ExecStream:
+        """The standard input and output of an attachable container's first process.
+
+        2 ms, where starting a process inside costs 50 to 70 ms.
+        """
+        with _told(f"attach to container {container[:12]}"):
+            answer = self._api.attach_socket(
+                container, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+            )
+        sock: socket.socket = getattr(answer, "_sock", answer)
+        sock.settimeout(self.deadline)
+        return ExecStream(sock, "", owner=answer)
 
     def exec_exit_code(self, exec_id: str, deadline: float = 5.0) -> int | None:
         """Exit code of an exec'd process, waiting up to ``deadline`` seconds; None while it runs."""
@@ -453,6 +466,13 @@ class Engine:
             raise EngineError(f"the engine did not keep the imported image {reference}")
         return identifier
 
+    def images(self) -> list[str]:
+        """Every image of ours: its first name, or its id when it lost its name to a newer one."""
+        wanted = [f"{key}={value}" for key, value in PROJECT.items()]
+        with _told("list images"):
+            found = self._api.images(filters={"label": wanted})
+        return [(item["RepoTags"] or [item["Id"]])[0].replace("<none>:<none>", item["Id"]) for item in found]
+
     def remove_image(self, reference: str) -> None:
         """Remove an image; one that is gone or still in use is left."""
         with contextlib.suppress(EngineError), self._removals(), _told(f"remove image {reference}"):
@@ -468,6 +488,12 @@ class Engine:
         with self._removal_lock.open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _logging(attachable: bool) -> docker.types.LogConfig:
+    if attachable:
+        return docker.types.LogConfig(type="none")
+    return docker.types.LogConfig(type="json-file", config={"max-size": "1m", "max-file": "1"})
 
 
 @contextlib.contextmanager

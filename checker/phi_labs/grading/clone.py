@@ -48,8 +48,8 @@ class Machine:
 
 
 def fresh_machine(engine: Engine, name: str, container: str, image: str) -> Machine:
-    """Hands in a pristine container; their start is not waited for."""
-    return Machine(name, container, engine.inspect(container).pid, image, Hands(engine, container))
+    """Take hold of the hands that wait in a pristine container; they are not waited for."""
+    return Machine(name, container, engine.inspect(container).pid, image, Hands(engine.attach(container)))
 
 
 def bring_to(machine: Machine, submission: Submission) -> list[str]:

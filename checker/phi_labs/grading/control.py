@@ -15,7 +15,7 @@ from phi_labs.lifecycle.runs import planted
 from phi_labs.model.lab import Lab
 from phi_labs.model.run import Run
 from phi_labs.probe.client import Probe
-from phi_labs.probe.hands_client import Hands
+from phi_labs.probe.hands_client import Hands, hands_command
 
 
 @contextmanager
@@ -53,7 +53,9 @@ def control_machines(
         wait_for_ssh(engine, container).close()
         pid = engine.inspect(container).pid
         probe.check_root(pid)
-        machines[name] = Machine(name, container, pid, run.images[name], Hands(engine, container))
+        machines[name] = Machine(
+            name, container, pid, run.images[name], Hands(engine.exec_stream(container, hands_command()))
+        )
     try:
         yield machines
     finally:

@@ -114,9 +114,9 @@ def grade_run(installation: Installation, lab: Lab, trainee: str, *, later: bool
         _attempt(installation, run) as attempt,
         _job(installation, lab, run, manifest, checks, stages, later) as job,
     ):
-        _prepare(job, [host.name for host in lab.hosts])
+        helpers = _begin(job)
         submission = _captured(job, attempt.submission)
-        outcomes = _questioned(job, submission)
+        outcomes = _questioned(job, submission, helpers)
         card = _scored(job, outcomes)
         kept = _kept(job, submission, attempt, card)
         stages.done("score and keep")
@@ -151,8 +151,8 @@ def regrade(installation: Installation, lab: Lab, trainee: str, number: int) -> 
         _need_images(job)
         shutil.copytree(old.submission, attempt.submission, dirs_exist_ok=True)
         submission = load_submission(attempt.submission)
-        _prepare(job, list(submission.hosts))
-        outcomes = _with_old_live_failures(_questioned(job, submission), job, before)
+        helpers = _begin(job)
+        outcomes = _with_old_live_failures(_questioned(job, submission, helpers), job, before)
         card = _scored(job, outcomes)
         kept = _kept(job, submission, attempt, card)
     return Graded(kept[1], kept[0].number, kept[0].path, stages.seconds)
@@ -188,64 +188,81 @@ def _job(  # noqa: PLR0913, PLR0917 - the facts of one grading
                 f"your run of {lab.id} is being graded at this moment",
                 "wait for that result, then grade again",
             )
-        probe = _conversation(installation)
         try:
             with lease(installation, later=later) as held:
-                yield Job(installation, lab, run, manifest, checks, probe, held, stages)
+                yield Job(installation, lab, run, manifest, checks, _probe(installation), held, stages)
         except ProbeError as error:
             raise NotGraded(f"the grader's own reader failed: {error.message}", _NOT_COUNTED) from error
-        finally:
-            probe.close()
     installation.state.lock_file(f"grade-{run.id}").unlink(missing_ok=True)
 
 
 _NOT_COUNTED = "no attempt was counted; try again, then look at phi-labs doctor"
 
 
-def _conversation(installation: Installation) -> Probe:
-    """A conversation with the probe; one that died in this moment is replaced once."""
+def _probe(installation: Installation) -> Probe:
+    """A conversation with the probe; a probe that died in this moment is replaced once."""
     try:
-        probe = Probe(installation.engine, installation.probe_container())
+        probe = installation.probe()
         probe.ask("hello")
     except (ProbeError, MissingObject):
-        probe = Probe(installation.engine, installation.probe_container())
+        installation.drop_probe()
+        probe = installation.probe()
         probe.ask("hello")
     return probe
 
 
-def _prepare(job: Job, hosts: list[str]) -> None:
-    """Pristine machines with hands, interpreters beside them, and the probe's baseline of each image."""
-    trouble: list[BaseException] = []
-    helper = threading.Thread(target=_prepare_interpreters, args=(job, hosts, trouble), daemon=True)
-    helper.start()
-    network = network_for(job.installation, job.held) if len(hosts) > 1 else None
-    try:
-        for name in hosts:
-            image = job.run.images[name]
-            container = take(
-                job.installation, job.lab, job.lab.host(name), image, job.held, kind="clone", network=network
-            )
-            machine = fresh_machine(job.engine, name, container, image)
-            job.machines[name] = machine
-            job.probe.baseline(image, machine.pid)
-    finally:
-        helper.join()
-    if trouble:
-        raise trouble[0]
-    job.stages.done("clone ready")
+class Helpers:
+    """Steps that run beside the main line, each with engine connections of its own."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._threads: dict[str, threading.Thread] = {}
+        self._trouble: dict[str, BaseException] = {}
+
+    def begin(self, step: str, work: Callable[[Installation], None]) -> None:
+        """Start a step."""
+        thread = threading.Thread(target=self._do, args=(step, work), daemon=True)
+        self._threads[step] = thread
+        thread.start()
+
+    def need(self, step: str) -> None:
+        """Wait for a step; its trouble is raised here."""
+        self._threads[step].join()
+        if step in self._trouble:
+            raise self._trouble[step]
+
+    def _do(self, step: str, work: Callable[[Installation], None]) -> None:
+        try:
+            work(self._job.installation.beside())
+        except BaseException as error:  # raised again by the thread that needs the step
+            self._trouble[step] = error
 
 
-def _prepare_interpreters(job: Job, hosts: list[str], trouble: list[BaseException]) -> None:
-    try:
-        engine = job.engine.reconnected()
-        beside = Installation(job.installation.state, job.installation.tell, job.installation.content)
-        beside.__dict__["engine"] = engine  # connections of its own: this runs in a thread
-        for name in hosts:
-            image = job.run.images[name]
-            container = take(beside, job.lab, job.lab.host(name), image, job.held, kind="interpreter")
-            job.interpreters[name] = fresh_machine(engine, name, container, image)
-    except BaseException as error:  # raised again by the thread that waits
-        trouble.append(error)
+def _make_clones(job: Job, installation: Installation) -> None:
+    """Pristine machines with hands in them."""
+    hosts = list(job.run.images)
+    network = network_for(installation, job.held) if len(hosts) > 1 else None
+    for name in hosts:
+        image = job.run.images[name]
+        container = take(
+            installation, job.lab, job.lab.host(name), image, job.held, kind="clone", network=network
+        )
+        job.machines[name] = fresh_machine(installation.engine, name, container, image)
+
+
+def _make_interpreters(job: Job, installation: Installation) -> None:
+    """Throw-away machines without privileges, for reading configuration."""
+    for name, image in job.run.images.items():
+        container = take(installation, job.lab, job.lab.host(name), image, job.held, kind="interpreter")
+        job.interpreters[name] = fresh_machine(installation.engine, name, container, image)
+
+
+def _know_images(job: Job, helpers: Helpers) -> None:
+    """Have the probe know every image, by walking a pristine clone where it does not yet."""
+    for name, image in job.run.images.items():
+        if not job.probe.baseline(image):
+            helpers.need("clones")
+            job.probe.baseline(image, job.machines[name].pid)
 
 
 def _captured(job: Job, folder: Path) -> Submission:
@@ -259,11 +276,23 @@ def _captured(job: Job, folder: Path) -> Submission:
     return submission
 
 
-def _questioned(job: Job, submission: Submission) -> list[CheckOutcome]:
+def _begin(job: Job) -> Helpers:
+    """Start making clones and interpreters; return when the probe knows the images."""
+    helpers = Helpers(job)
+    helpers.begin("clones", lambda beside: _make_clones(job, beside))
+    helpers.begin("interpreters", lambda beside: _make_interpreters(job, beside))
+    _know_images(job, helpers)
+    job.stages.done("prepare")
+    return helpers
+
+
+def _questioned(job: Job, submission: Submission, helpers: Helpers) -> list[CheckOutcome]:
     """Bring the clones up and run the checks; the built-in guards' outcomes included."""
     problems = submission.problems
     if any(host.refused for host in submission.hosts.values()):
         return _refused(job, problems)
+    helpers.need("clones")
+    job.stages.done("clone ready")
     for machine in job.machines.values():
         problems += bring_to(machine, submission)
     job.stages.done("unpack")
@@ -274,6 +303,7 @@ def _questioned(job: Job, submission: Submission) -> list[CheckOutcome]:
     except (BootFailedError, ProbeError) as error:
         return [whole, *_did_not_come_up(job, str(error))]
     job.stages.done("boot")
+    helpers.need("interpreters")
     answers = run_checks(job.lab.folder / "checks", job.checks, _fixtures(job))
     job.stages.done("checks")
     return [whole, _outcome(COMES_UP, ""), *_settled(job, answers)]
@@ -362,17 +392,13 @@ def _blame(detail: str) -> str:
 
 def _need_control_to_work(job: Job, names: list[str], answers: Answers) -> None:
     """Ask the same checks of an untouched machine; if one errs there too, the fault is ours."""
-    probe = _conversation(job.installation)  # the worker may have died in the middle of an answer
-    try:
-        with control_machines(job.installation, job.lab, job.run, probe, job.held) as machines:
-            control = replace(job, probe=probe, machines=machines, live={}, interpreters={})
-            trouble: list[BaseException] = []
-            _prepare_interpreters(control, list(machines), trouble)
-            if trouble:
-                raise trouble[0]
-            said = run_checks(job.lab.folder / "checks", (), _fixtures(control), only=names)
-    finally:
-        probe.close()
+    job.installation.drop_probe()  # the worker may have died in the middle of an answer
+    probe = _probe(job.installation)
+    with control_machines(job.installation, job.lab, job.run, probe, job.held) as machines:
+        control = replace(job, probe=probe, machines=machines, live={}, interpreters={})
+        _make_interpreters(control, job.installation)
+        said = run_checks(job.lab.folder / "checks", (), _fixtures(control), only=names)
+    job.installation.drop_probe()
     fine = {item.outcome.check for item in said.answers if item.outcome.status is not CheckStatus.ERROR}
     broken = [name for name in names if name not in fine]
     if broken:

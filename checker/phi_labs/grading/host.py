@@ -163,6 +163,7 @@ class Host:
         self._interpreter = interpreter
         self._connect = connect
         self._memory: dict[Any, Any] = {}
+        self._generation = 0
 
     @property
     def name(self) -> str:
@@ -277,6 +278,7 @@ class Host:
             strings=strings,
             key=None if everywhere else self._machine.image,
             live=self._live,
+            generation=self._generation,
             limit_bytes=SWEEP_BYTES,
             within=SWEEP_SECONDS,
         )
@@ -291,7 +293,17 @@ class Host:
     def changed(self) -> Changes:
         """The differences to the pristine image, what was planted included."""
         changes: Changes = self._remembered(
-            "changed", lambda: Changes(self, self._must("changes", key=self._machine.image, limit=LIMIT))
+            "changed",
+            lambda: Changes(
+                self,
+                self._must(
+                    "changes",
+                    key=self._machine.image,
+                    live=self._live,
+                    generation=self._generation,
+                    limit=LIMIT,
+                ),
+            ),
         )
         return changes
 
@@ -356,6 +368,7 @@ class Host:
     def forget(self) -> None:
         """Forget what was remembered: the machine may have changed."""
         self._memory.clear()
+        self._generation += 1
 
     # -- asking ------------------------------------------------------------------------------
 

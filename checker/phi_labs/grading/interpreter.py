@@ -81,7 +81,7 @@ class Sudoers:
         gids = self._accounts.gids_of(user) if account else frozenset()
         return (
             member.get("username") in (user, "ALL")
-            or member.get("usergroup") in groups
+            or member.get("usergroup") in set(groups)
             or (account is not None and str(member.get("userid")).lstrip("#") == str(account.uid))
             or str(member.get("usergid")).lstrip("#") in {str(gid) for gid in gids}
         )

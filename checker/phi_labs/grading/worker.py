@@ -189,27 +189,27 @@ class Reporter:
             self._values = self._make()
         return self._values[name]
 
-    @pytest.fixture
+    @pytest.fixture(scope="session")
     def host(self) -> Any:
         """The rebooted clone (of a one-host lab; else see ``hosts``)."""
         return self._value("host")
 
-    @pytest.fixture
+    @pytest.fixture(scope="session")
     def hosts(self) -> Any:
         """Host name -> rebooted clone."""
         return self._value("hosts")
 
-    @pytest.fixture
+    @pytest.fixture(scope="session")
     def live(self) -> Any:
         """The running machine, read-only."""
         return self._value("live")
 
-    @pytest.fixture
+    @pytest.fixture(scope="session")
     def planted(self) -> Any:
         """What was planted."""
         return self._value("planted")
 
-    @pytest.fixture
+    @pytest.fixture(scope="session")
     def record(self) -> Any:
         """The form the trainee filled in."""
         return self._value("record")

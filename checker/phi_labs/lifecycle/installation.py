@@ -8,11 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from phi_labs.errors import ProbeError
 from phi_labs.lifecycle.state import State, default_state_folder
 from phi_labs.model.lab import Lab
 
 if TYPE_CHECKING:  # the SDK costs 250 ms; reading state needs none of it
     from phi_labs.engine.docker import Engine
+    from phi_labs.probe.client import Probe
 
 Tell = Callable[[str], None]
 
@@ -34,6 +36,7 @@ class Installation:
     state: State = field(default_factory=lambda: State(default_state_folder()))
     tell: Tell = _silent
     content: Path | None = None
+    _probe: Probe | None = field(default=None, repr=False)
 
     @cached_property
     def engine(self) -> Engine:
@@ -42,12 +45,37 @@ class Installation:
 
         return Engine(removal_lock=self.state.lock_file("removals"))
 
+    def beside(self) -> Installation:
+        """The same installation with engine connections of its own, for another thread."""
+        other = Installation(self.state, self.tell, self.content)
+        other.__dict__["engine"] = self.engine.reconnected()
+        return other
+
     def image_of(self, lab: Lab, host: str) -> str:
         """The id of a host's image, built now if it is missing."""
         from phi_labs.engine.images import ensure_image, lab_recipe  # noqa: PLC0415
 
         recipe = lab_recipe(lab.id, host, lab.context(host))
         return ensure_image(self.engine, recipe, self.state.lock_file("images"), self.tell)
+
+    def probe(self) -> Probe:
+        """A conversation with the probe, kept for the next grading; one that died is replaced."""
+        from phi_labs.probe.client import Probe  # noqa: PLC0415
+
+        if self._probe is not None:
+            try:
+                self._probe.ask("hello", seconds=5)
+            except ProbeError:
+                self.drop_probe()
+        if self._probe is None:
+            self._probe = Probe(self.engine, self.probe_container())
+        return self._probe
+
+    def drop_probe(self) -> None:
+        """End the conversation: it may be out of step, since a worker died in the middle of an answer."""
+        if self._probe is not None:
+            self._probe.close()
+            self._probe = None
 
     def probe_container(self) -> str:
         """The id of this installation's running probe, started now if it is not there."""

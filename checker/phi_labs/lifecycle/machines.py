@@ -18,7 +18,6 @@ from phi_labs.model.lab import Host
 
 BOOT = "/usr/local/sbin/phi-boot"
 BOOT_FINISHED = "/run/phi-boot.finished"
-IDLE = ("sleep", "infinity")
 BOOT_DEADLINE = 30.0
 BANNER = b"SSH-2.0-"
 # Waits for the end of the boot, then becomes the connection to sshd: one exec for both.

@@ -1,6 +1,7 @@
 """Pristine containers that wait for the next grading, and the tidying that nobody waits for.
 
-A spare is an idle pristine container of a lab's image, the same for every trainee. A grading
+A spare is an idle pristine container of a lab's image, the same for every trainee; its first
+process are hands that wait for somebody to talk to. A grading
 claims spares by renaming them under a lock, and holds a lock of its own as long as it lives,
 so that what a killed grading left behind can be told from what is in use.
 """
@@ -18,8 +19,9 @@ from dataclasses import dataclass, field, replace
 from phi_labs.engine.docker import LABEL_PREFIX
 from phi_labs.errors import EngineError
 from phi_labs.lifecycle.installation import Installation
-from phi_labs.lifecycle.machines import IDLE, host_spec
+from phi_labs.lifecycle.machines import host_spec
 from phi_labs.model.lab import Host, Lab
+from phi_labs.probe.hands_client import hands_command, hands_version
 
 SPARE = "phi-labs-spare-"
 TAKEN = "phi-labs-taken-"
@@ -100,15 +102,12 @@ def network_for(installation: Installation, held: Lease) -> str:
     return network
 
 
-def make_spares(installation: Installation, lab: Lab, *, count: int = 1) -> None:
-    """See to it that ``count`` spares of each kind wait for a one-host lab.
+def make_spares(installation: Installation, lab: Lab, image: str, *, count: int = 1) -> None:
+    """See to it that ``count`` spares of each kind wait for an image of a one-host lab.
 
     Machines of several hosts need a network of their own and are made when they are needed.
     """
-    if len(lab.hosts) > 1:
-        return
     host = lab.hosts[0]
-    image = installation.image_of(lab, host.name)
     for kind in KINDS:
         for _ in range(count - len(_spares(installation, image, kind))):
             name = f"{SPARE}{secrets.token_hex(6)}"
@@ -127,11 +126,18 @@ def tidy(installation: Installation, lab: Lab | None) -> None:
     _sweep(installation, spares=False)
     if lab is None:
         return
-    if installation.engine.containers({"kind": "run", "lab": lab.id, "install": installation.state.install}):
-        make_spares(installation, lab)
-        _know_baseline(installation, lab)
-    else:
-        _remove_spares_of(installation, lab.id)
+    images = images_in_use(installation, lab)
+    _remove_spares_of(installation, lab.id, but=images)
+    if len(lab.hosts) == 1:
+        for image in images:
+            make_spares(installation, lab, image)
+            _know_baseline(installation, image)
+
+
+def images_in_use(installation: Installation, lab: Lab) -> set[str]:
+    """Ids of the images that runs of a lab were started from; a rebuilt lab may have several."""
+    labels = {"kind": "run", "lab": lab.id, "install": installation.state.install}
+    return {summary.label("image") for summary in installation.engine.containers(labels)}
 
 
 def request_spares(installation: Installation, lab: Lab) -> None:
@@ -166,16 +172,17 @@ def _create(  # noqa: PLR0913, PLR0917 - what decides a container
         host,
         image,
         kind=kind,
-        labels={"install": installation.state.install, "lab": lab.id},
-        command=list(IDLE),
+        labels={"install": installation.state.install, "lab": lab.id, "hands": hands_version()},
+        command=hands_command(),
         network=network,
         capabilities=KINDS[kind],
     )
-    return installation.engine.create(replace(spec, name=name))
+    return installation.engine.create(replace(spec, name=name, attachable=True))
 
 
 def _spares(installation: Installation, image: str, kind: str) -> list[str]:
-    labels = {"kind": kind, "image": image, "install": installation.state.install}
+    mine = {"install": installation.state.install, "hands": hands_version()}
+    labels = {"kind": kind, "image": image, **mine}
     found = installation.engine.containers(labels, running_only=True)
     return [item.id for item in found if item.name.startswith(SPARE) and not item.name.endswith("-new")]
 
@@ -183,7 +190,8 @@ def _spares(installation: Installation, image: str, kind: str) -> list[str]:
 def _sweep(installation: Installation, *, spares: bool) -> None:
     for kind in KINDS:
         for item in installation.engine.containers({"kind": kind, "install": installation.state.install}):
-            broken = item.name.startswith(SPARE) and (item.status != "running" or item.name.endswith("-new"))
+            usable = item.status == "running" and item.label("hands") == hands_version()
+            broken = not usable or item.name.endswith("-new")
             if item.name.startswith(SPARE):
                 if spares or broken:
                     installation.engine.remove(item.id)
@@ -210,26 +218,19 @@ def _remove_network_if_orphan(installation: Installation, network: str, name: st
                 installation.engine.remove_network(network)
 
 
-def _remove_spares_of(installation: Installation, lab: str) -> None:
+def _remove_spares_of(installation: Installation, lab: str, *, but: set[str]) -> None:
     for kind in KINDS:
         labels = {"kind": kind, "lab": lab, "install": installation.state.install}
         for item in installation.engine.containers(labels):
-            if item.name.startswith(SPARE):
+            if item.name.startswith(SPARE) and item.label("image") not in but:
                 installation.engine.remove(item.id)
 
 
-def _know_baseline(installation: Installation, lab: Lab) -> None:
+def _know_baseline(installation: Installation, image: str) -> None:
     """Have the probe walk a waiting pristine machine now, so that no grading has to."""
-    from phi_labs.probe.client import Probe  # noqa: PLC0415
-
-    image = installation.image_of(lab, lab.hosts[0].name)
     waiting = _spares(installation, image, "clone")
-    if waiting and len(lab.hosts) == 1:
-        probe = Probe(installation.engine, installation.probe_container())
-        try:
-            probe.baseline(image, installation.engine.inspect(waiting[0]).pid)
-        finally:
-            probe.close()
+    if waiting:
+        installation.probe().baseline(image, installation.engine.inspect(waiting[0]).pid)
 
 
 def _lease_lock(lease_id: str) -> str:

@@ -43,6 +43,8 @@ ENGINE_FILES = frozenset({"etc/hosts", "etc/hostname", "etc/resolv.conf"})
 VOLATILE = "run"
 LIVE_MOUNTS = frozenset({"dev", "dev/shm", "dev/mqueue"})
 MAX_DEPTH = 1500
+LONG_PATH = 4000
+HELD_LIMIT = 100_000
 CHUNK = 1 << 20
 CACHE = "/run/phi"
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -63,6 +65,19 @@ def openat2(directory: int, path: str, flags: int) -> int:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), path)
     return int(fd)
+
+
+def open_inside(root: int, path: str, flags: int) -> int:
+    """``openat2`` for a path of any length: beyond PATH_MAX it descends piece by piece."""
+    if len(os.fsencode(path)) < LONG_PATH:
+        return openat2(root, path, flags)
+    parts = path.strip("/").split("/")
+    step = len(parts) // 2
+    upper = open_inside(root, "/".join(parts[:step]), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return open_inside(upper, "/".join(parts[step:]), flags)
+    finally:
+        os.close(upper)
 
 
 def is_mount_root(fd: int) -> bool:
@@ -231,14 +246,14 @@ OPENINGS = {
 def can_open(root: int, path: str, how: str) -> bool:
     """Let the kernel decide, as whoever this process is now. Only files and directories are opened."""
     try:
-        fd = openat2(root, path, os.O_PATH | os.O_CLOEXEC)
+        fd = open_inside(root, path, os.O_PATH | os.O_CLOEXEC)
         try:
             mode = os.fstat(fd).st_mode
         finally:
             os.close(fd)
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             return False
-        os.close(openat2(root, path, OPENINGS[how]))
+        os.close(open_inside(root, path, OPENINGS[how]))
     except BlockingIOError:
         return True  # a lease delays the open, but the permission was granted
     except OSError:
@@ -625,32 +640,62 @@ def ancestors(path: str) -> list[str]:
 # -- what changed --------------------------------------------------------------------------
 
 
+class Changed:
+    """What differs from an image: (path, known before, status) of each path, and what is gone."""
+
+    def __init__(self, root: int, base: Listing, live: bool) -> None:
+        self.items: list[tuple[str, bool, os.stat_result]] = []
+        self.trouble: list[list[str]] = []
+        seen = set()
+        for item in walk(root, self.trouble, live=live):
+            seen.add(item.path)
+            known = base.get(item.path)
+            same = known == (item.status.st_ctime_ns, stat.S_IFMT(item.status.st_mode))
+            if not same and item.path not in ENGINE_FILES:
+                self.items.append((item.path, known is not None, item.status))
+        self.removed = [path for path in base if path not in seen]
+
+
+# One walk serves every question until the client says that the machine may have changed.
+WALKS: dict[tuple[int, str, bool], tuple[int, Changed]] = {}
+
+
+def changed_since(question: Json) -> Changed:
+    """The machine's differences to image ``key`` (all its paths without one), at this ``generation``."""
+    pid, key, live = question["pid"], question.get("key") or "", question.get("live", False)
+    generation: int = question["generation"]
+    known = WALKS.get((pid, key, live))
+    if known is None or known[0] != generation:
+        base = need_baseline(key) if key else {}
+        known = (generation, Changed(ROOTS[pid], base, live))
+        WALKS[pid, key, live] = known
+    return known[1]
+
+
 def answer_changes(question: Json) -> Json:
     """Paths that differ from the pristine image: [path, known before, status, file capabilities]."""
-    root, base = ROOTS[question["pid"]], need_baseline(question["key"])
-    trouble: list[list[str]] = []
-    changed: list[list[Any]] = []
-    seen: set[str] = set()
-    for item in walk(root, trouble):
-        seen.add(item.path)
-        known = base.get(item.path)
-        if known == (item.status.st_ctime_ns, stat.S_IFMT(item.status.st_mode)) or item.path in ENGINE_FILES:
-            continue
-        if len(changed) >= question["limit"]:
-            raise Refused(f"more than {question['limit']} paths changed")
-        changed.append([item.path, known is not None, described(item.status), capabilities(item)])
+    found = changed_since(question)
+    if len(found.items) > question["limit"]:
+        raise Refused(f"more than {question['limit']} paths changed")
+    root = ROOTS[question["pid"]]
     return {
-        "changed": changed,
-        "removed": [path for path in base if path not in seen],
-        "trouble": trouble[:200],
+        "changed": [
+            [path, known, described(status), capabilities(root, path, status)]
+            for path, known, status in found.items
+        ],
+        "removed": found.removed,
+        "trouble": found.trouble[:200],
     }
 
 
-def capabilities(item: Walked) -> bool:
+def capabilities(root: int, path: str, status: os.stat_result) -> bool:
     """Whether a regular file carries file capabilities."""
-    if not stat.S_ISREG(item.status.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         return False
-    fd = os.open(item.name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=item.directory)
+    try:
+        fd = open_inside(root, path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
     try:
         return "security.capability" in attributes(fd)
     finally:
@@ -661,7 +706,7 @@ def capabilities(item: Walked) -> bool:
 
 
 def trie_pattern(words: list[bytes]) -> bytes:
-    """One regular expression for many literals, as a trie, longest first: far faster than a plain alternation."""
+    """One expression for many literals, as a trie, longest first: far faster than an alternation."""
     trie: dict[int, Any] = {}
     for word in words:
         node = trie
@@ -683,11 +728,11 @@ def trie_pattern(words: list[bytes]) -> bytes:
 
 def data_of(fd: int) -> Iterator[bytes]:
     """The data of a file in chunks; holes hold no identifiers and are not read."""
-    for offset, length in extents(fd, os.fstat(fd).st_size):
-        end = offset + length
-        while offset < end and (data := os.pread(fd, min(CHUNK, end - offset), offset)):
+    for start, length in extents(fd, os.fstat(fd).st_size):
+        at, end = start, start + length
+        while at < end and (data := os.pread(fd, min(CHUNK, end - at), at)):
             yield data
-            offset += len(data)
+            at += len(data)
 
 
 class Sweep:
@@ -701,6 +746,21 @@ class Sweep:
         self.left = limit_bytes
         self.until = time.monotonic() + seconds
         self.notes: list[list[str]] = []
+
+    def path(self, root: int, path: str) -> list[tuple[str, list[int]]]:
+        """(container, numbers of the strings found) for each layer of the file at a path."""
+        if time.monotonic() > self.until:
+            self.notes.append([path, "the sweep's time was up here"])
+            return []
+        try:
+            fd = open_inside(root, path, READ | os.O_NOFOLLOW)
+        except OSError as error:
+            self.notes.append([path, os.strerror(error.errno or 0)])
+            return []
+        try:
+            return list(self.file(fd, path)) if stat.S_ISREG(os.fstat(fd).st_mode) else []
+        finally:
+            os.close(fd)
 
     def file(self, fd: int, path: str) -> Iterator[tuple[str, list[int]]]:
         """(container, numbers of the strings found) for each layer of one file."""
@@ -745,37 +805,33 @@ class Sweep:
             self.notes.append([path, f"damaged gzip data: {error}"])
 
 
+# What a file of this identity held of these strings: files that did not change are read once.
+HELD: dict[tuple[Any, ...], list[tuple[str, list[int]]]] = {}
+
+
 def answer_sweep(question: Json) -> Json:
     """Find strings in the regular files of a machine.
 
     ``key``: only what changed since that image; without it everything. ``live``: also what a
     restart would not keep, such as /run and /dev/shm.
     """
-    root = ROOTS[question["pid"]]
-    base = need_baseline(question["key"]) if question.get("key") else {}
-    sweep = Sweep(question["strings"], question["limit_bytes"], question["within"])
-    trouble: list[list[str]] = []
-    hits, files = [], 0
-    for item in walk(root, trouble, live=question.get("live", False)):
-        status = item.status
+    root, found = ROOTS[question["pid"]], changed_since(question)
+    strings = question["strings"]
+    sweep = Sweep(strings, question["limit_bytes"], question["within"])
+    asked = hashlib.sha256("\0".join(strings).encode(errors="surrogateescape")).digest()
+    hits: list[list[Any]] = []
+    files = 0
+    for path, _, status in found.items:
         if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
             continue
-        if base.get(item.path) == (status.st_ctime_ns, stat.S_IFREG):
-            continue
-        if time.monotonic() > sweep.until:
-            sweep.notes.append([item.path, "the sweep's time was up here"])
-            break
         files += 1
-        try:
-            fd = os.open(item.name, READ | os.O_NOFOLLOW, dir_fd=item.directory)
-        except OSError as error:
-            trouble.append([item.path, os.strerror(error.errno or 0)])
-            continue
-        try:
-            hits += [["/" + item.path, layer, numbers] for layer, numbers in sweep.file(fd, item.path)]
-        finally:
-            os.close(fd)
-    return {"hits": hits, "files": files, "notes": (sweep.notes + trouble)[:200]}
+        identity = (asked, status.st_dev, status.st_ino, status.st_ctime_ns, status.st_size)
+        if identity not in HELD:
+            HELD[identity] = sweep.path(root, path)
+        hits += [["/" + path, layer, numbers] for layer, numbers in HELD[identity]]
+    if len(HELD) > HELD_LIMIT:
+        HELD.clear()
+    return {"hits": hits, "files": files, "notes": (sweep.notes + found.trouble)[:200]}
 
 
 # -- the loop ------------------------------------------------------------------------------

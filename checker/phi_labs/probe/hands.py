@@ -346,54 +346,67 @@ def run(question: Json) -> Json:
     }
 
 
-def collect(process: subprocess.Popen[bytes], given: bytes, question: Json) -> tuple[list[bytes], bool]:
-    """Feed and read a process until it ends, its time is up or it said too much."""
-    assert process.stdin and process.stdout and process.stderr
-    streams = {process.stdout.fileno(): bytearray(), process.stderr.fileno(): bytearray()}
-    order = list(streams)
-    open_outputs = set(streams)
-    until = time.monotonic() + question["timeout"]
+def collect(process: subprocess.Popen[Any], given: bytes, question: Json) -> tuple[list[bytes], bool]:
+    """Feed and read a process until it ends, its time is up or it said too much.
+
+    The command's own end counts, not that of its outputs: a daemon it started may keep them open.
+    """
+    pipes = (process.stdin, process.stdout, process.stderr)
+    stdin, stdout, stderr = (pipe.fileno() for pipe in pipes if pipe is not None)
+    ended = os.pidfd_open(process.pid)
+    said = {stdout: bytearray(), stderr: bytearray()}
     limit = question.get("output_limit", 1 << 20)
-    stdin = process.stdin.fileno()
-    os.set_blocking(stdin, False)
-    writing = bool(given)
-    if not writing:
+    until = time.monotonic() + question["timeout"]
+    waiting = [ended, stdout, stderr]
+    for fd in (stdin, stdout, stderr):
+        os.set_blocking(fd, False)
+    feeding = feed(stdin, given, process) if given else end_input(process)
+    try:
+        while ended in waiting:
+            left = until - time.monotonic()
+            if left <= 0 or sum(map(len, said.values())) > limit:
+                return [bytes(text[:limit]) for text in said.values()], True
+            ready, writable, _ = select.select(waiting, [stdin] if feeding else [], [], left)
+            if writable:
+                feeding = feed(stdin, feeding, process)
+            for fd in ready:
+                if fd == ended:
+                    waiting.remove(fd)
+                elif not drain(fd, said[fd]):
+                    waiting.remove(fd)
+    finally:
+        os.close(ended)
+    for fd in said:
+        drain(fd, said[fd])
+    return [bytes(text[:limit]) for text in said.values()], False
+
+
+def feed(stdin: int, given: bytes, process: subprocess.Popen[Any]) -> bytes:
+    """Write some of the input; return what is left, closing the pipe at its end."""
+    try:
+        given = given[os.write(stdin, given) :]
+    except BlockingIOError:
+        return given
+    except BrokenPipeError:
+        given = b""
+    return given or end_input(process)
+
+
+def end_input(process: subprocess.Popen[Any]) -> bytes:
+    """Close the command's input; return what is left of it: nothing."""
+    if process.stdin is not None:
         process.stdin.close()
-    timed_out = False
-    ended_at = 0.0
-    while open_outputs:
-        left = until - time.monotonic()
-        if left <= 0 or sum(map(len, streams.values())) > limit:
-            timed_out = True
-            break
-        # A daemon that was started keeps our pipes open: the command's own end is what counts.
-        if process.poll() is not None:
-            ended_at = ended_at or time.monotonic()
-            if time.monotonic() - ended_at > 0.05:
-                break
-        ready, writable, _ = select.select(
-            list(open_outputs), [stdin] if writing else [], [], min(left, 0.05)
-        )
-        if writable:
-            try:
-                given = given[os.write(stdin, given) :]
-            except BrokenPipeError:
-                given = b""
-            if not given:
-                writing = False
-                process.stdin.close()
-        for fd in ready:
-            data = os.read(fd, 65536)
-            if data:
-                streams[fd] += data
-            else:
-                open_outputs.discard(fd)
-    if not timed_out:
-        try:
-            process.wait(max(until - time.monotonic(), 0.001))
-        except subprocess.TimeoutExpired:
-            timed_out = True
-    return [bytes(streams[fd][:limit]) for fd in order], timed_out
+    return b""
+
+
+def drain(fd: int, text: bytearray) -> bool:
+    """Take what is there; False at the end of the output."""
+    try:
+        data = os.read(fd, 1 << 16)
+    except BlockingIOError:
+        return True
+    text += data
+    return bool(data)
 
 
 def answered(question: Json, source: BinaryIO) -> Json:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
-from phi_labs.engine.docker import Engine
+from phi_labs.engine.stream import ExecStream
 from phi_labs.errors import ProbeError
 from phi_labs.probe.wire import Json, Wire
 
@@ -38,14 +39,26 @@ def _source() -> bytes:
     return SOURCE.read_bytes()
 
 
-class Hands:
-    """One conversation with the hands in a pristine container."""
+def hands_command() -> list[str]:
+    """The command that waits for the hands' source on its standard input, then becomes them."""
+    return ["/usr/bin/python3", "-I", "-S", "-X", "utf8", "-c", _LOADER.format(size=len(_source()))]
 
-    def __init__(self, engine: Engine, container: str) -> None:
-        source = _source()
-        loader = _LOADER.format(size=len(source))
-        stream = engine.exec_stream(container, ["/usr/bin/python3", "-I", "-S", "-X", "utf8", "-c", loader])
-        stream.sendall(source)
+
+@cache
+def hands_version() -> str:
+    """Changes with the hands: a waiting container of another version is of no use."""
+    return hashlib.sha256(_source()).hexdigest()[:12]
+
+
+class Hands:
+    """One conversation with the hands in a pristine container.
+
+    Args:
+        stream: to a process that runs ``hands_command()`` and was told nothing yet.
+    """
+
+    def __init__(self, stream: ExecStream) -> None:
+        stream.sendall(_source())
         self._wire = Wire(stream, "the clone's helper")
         self._ready = False
 
