@@ -13,8 +13,8 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from phi_labs.cli.identity import trainee_of
-from phi_labs.engine.stream import ExecStream
 from phi_labs.engine.plain_http import NotRunning, open_exec, plain_address
+from phi_labs.engine.stream import ExecStream
 from phi_labs.errors import MissingObject, UserError
 
 USAGE = "phi-labs connect LAB [--trainee NAME] [--host HOST]"
@@ -71,9 +71,7 @@ def _parsed(arguments: Sequence[str]) -> tuple[str, dict[str, str]]:
         elif word != "--debug":
             labs.append(word)
     if len(labs) != 1:
-        raise UserError(
-            "connect needs one lab" if not labs else "connect takes one lab", f"usage: {USAGE}"
-        )
+        raise UserError("connect needs one lab" if not labs else "connect takes one lab", f"usage: {USAGE}")
     return labs[0], options
 
 

@@ -1,0 +1,188 @@
+"""Commands for authors and trainers: attempt, verify, bench, test."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from phi_labs.cli import completion
+from phi_labs.cli.options import AsJson, EntityName, LabId, command
+from phi_labs.cli.session import Session
+from phi_labs.errors import UserError
+
+if TYPE_CHECKING:
+    from phi_labs.model.lab import Lab
+
+AUTHORS = "For authors and trainers"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    command(app, "attempt", panel=AUTHORS)(attempt)
+    command(app, "verify", panel=AUTHORS, trainee=False)(verify)
+    command(app, "bench", panel=AUTHORS, trainee=False)(bench)
+    app.command(
+        "test",
+        rich_help_panel=AUTHORS,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )(run_tests)
+
+
+def attempt(
+    session: Session,
+    lab: LabId,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", autocompletion=completion.attempts, help="A script of attempts/."),
+    ] = None,
+    *,
+    as_json: AsJson = False,
+) -> int:
+    """Apply one of a lab's prepared attempts to a run, over SSH. Scorecards then say practice.
+
+    Without NAME: list them, with what each one is graded as. (This gives solutions away.)
+
+    Examples: phi-labs attempt log-access reference;  phi-labs attempt log-access wrong-chmod-000
+
+    Next: phi-labs grade LAB
+    """
+    found = session.lab(lab)
+    if name is None:
+        return _list_attempts(session, found, as_json=as_json)
+    from phi_labs.authoring.attempts import apply_attempt  # noqa: PLC0415 - paramiko
+
+    with session.progress.busy(f"applying {name} to {lab} of {session.trainee}"):
+        said = apply_attempt(session.installation, found, session.trainee, name)
+    if as_json:
+        session.emit({"lab": lab, "trainee": session.trainee, "attempt": name, "output": said})
+        return 0
+    if said.strip():
+        session.out.print(said.rstrip(), markup=False)
+    session.out.print(f"applied [bold]{name}[/]  [dim]({session.progress.seconds:.1f} s)[/]")
+    session.out.print(f"Next: [bold]phi-labs grade {lab}[/]")
+    return 0
+
+
+def _list_attempts(session: Session, lab: Lab, *, as_json: bool) -> int:
+    from phi_labs.model.lab import load_verdicts  # noqa: PLC0415 - pydantic
+
+    verdicts = [(name, verdict) for name, verdict in load_verdicts(lab).items() if name != "untouched"]
+    if as_json:
+        session.emit(
+            [
+                {
+                    "name": name,
+                    "why": verdict.why,
+                    "earns": sorted(verdict.earned(lab)),
+                    "guards_fail": list(verdict.guards_fail),
+                    "full_score": verdict.full_score(lab),
+                }
+                for name, verdict in verdicts
+            ]
+        )
+        return 0
+    for name, verdict in verdicts:
+        outcome = "[green]full score[/]" if verdict.full_score(lab) else "[red]fails[/]"
+        session.out.print(f"[bold]{name}[/]  {outcome}  {escape(verdict.why or '')}")
+    session.out.print(f"\nNext: [bold]phi-labs attempt {lab.id}[/] NAME, then phi-labs grade {lab.id}")
+    return 0
+
+
+def verify(  # noqa: PLR0913 - options of a command
+    session: Session,
+    labs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[LAB ...]", autocompletion=completion.labs, help="Which labs; all by default."
+        ),
+    ] = None,
+    *,
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="How many different trainees.")] = 3,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="How many runs at a time.")] = 2,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="NAME", help="Only this attempt (may be repeated).")
+    ] = None,
+    entity: EntityName = None,
+    as_json: AsJson = False,
+) -> int:
+    """Prove a lab's graders: every right and every wrong attempt must get exactly its verdict.
+
+    Prints attempts x objectives, expected against got. Exit code 1 when anything differs.
+
+    Examples: phi-labs verify log-access;  phi-labs verify log-access --seeds 1 --only reference
+    """
+    from phi_labs.authoring.verify import verify as prove  # noqa: PLC0415 - SDK, paramiko, pytest
+    from phi_labs.cli.matrix_view import matrix_view  # noqa: PLC0415
+    from phi_labs.model.content import all_labs  # noqa: PLC0415
+    from phi_labs.model.entity import parse_entity  # noqa: PLC0415
+
+    if labs:
+        chosen = [session.lab(name) for name in labs]
+    else:
+        listing = all_labs(session.content)
+        if listing.broken:
+            raise listing.broken[0].error
+        chosen = list(listing.labs)
+    with session.progress.busy("verifying " + ", ".join(lab.id for lab in chosen)) as tell:
+        matrix = prove(
+            session.installation,
+            chosen,
+            seeds=seeds,
+            entities=None if entity is None else [parse_entity(entity)],
+            workers=workers,
+            only=only or None,
+            progress=tell,
+        )
+    if as_json:
+        session.emit(matrix.to_data())
+    else:
+        session.show(matrix_view(matrix))
+        session.say(f"took {session.progress.seconds:.0f} s")
+    return 0 if matrix.ok else 1
+
+
+def bench(
+    session: Session,
+    *,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Also write the JSON to a file.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Measure speed and memory, side by side with what one would use instead.
+
+    Example: phi-labs bench --output figures.json
+    """
+    from phi_labs.bench import bench as measure  # noqa: PLC0415 - SDK, testinfra
+    from phi_labs.cli.bench_view import bench_view  # noqa: PLC0415
+
+    with session.progress.busy("measuring") as tell:
+        report = measure(session.installation, tell)
+    data = report.to_data()
+    if output is not None:
+        import json  # noqa: PLC0415
+
+        session.installation.state.write(output, json.dumps(data, indent=2) + "\n")
+    if as_json:
+        session.emit(data)
+    else:
+        session.show(bench_view(report))
+    return 0
+
+
+def run_tests(context: typer.Context) -> None:
+    """Run the project's own tests; needs a checkout. Arguments go to pytest.
+
+    Examples: ./phi-labs test;  ./phi-labs test tests/model -k scorecard
+    """
+    root = Path(__file__).resolve().parents[3]
+    script = root / "phi-labs"
+    if not (script.is_file() and (root / "tests").is_dir()):
+        raise UserError(
+            "the tests are not part of an installed phi-labs", "run ./phi-labs test in a checkout"
+        )
+    os.execv(script, [str(script), "test", *context.args])  # noqa: S606 - no shell on purpose
