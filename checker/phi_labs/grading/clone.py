@@ -41,6 +41,11 @@ class Machine:
     image: str
     hands: Hands | None = None
 
+    def wait_ready(self) -> None:
+        """Wait until the hands have said that they are there."""
+        if self.hands is not None:
+            self.hands.wait_ready()
+
     def close(self) -> None:
         """End the conversation with its hands."""
         if self.hands is not None:

@@ -29,7 +29,7 @@ from phi_labs.grading.interpreter import Interpreter
 from phi_labs.grading.planted import planted_for
 from phi_labs.grading.record import read_record
 from phi_labs.grading.submission import Submission, capture_run, load_submission
-from phi_labs.grading.worker import TOOK_TOO_LONG, Answers, function_of, run_checks
+from phi_labs.grading.worker import TOOK_TOO_LONG, Answers, function_of, start_checks
 from phi_labs.lifecycle.installation import Installation
 from phi_labs.lifecycle.pool import Lease, lease, network_for, request_spares, take
 from phi_labs.lifecycle.runs import need_live_run, organisation_of
@@ -40,6 +40,7 @@ from phi_labs.model.scorecard import About, CheckOutcome, CheckStatus, ExpectedC
 from phi_labs.probe.client import Probe
 
 COMES_UP, WHOLE = (guard.id for guard in BUILT_IN_GUARDS)
+WORKER = "worker"
 AT_FAULT = "this could not be checked on your machine, while it works on an untouched one"
 
 
@@ -219,7 +220,7 @@ class Helpers:
         self._threads: dict[str, threading.Thread] = {}
         self._trouble: dict[str, BaseException] = {}
 
-    def begin(self, step: str, work: Callable[[Installation], None]) -> None:
+    def begin(self, step: str, work: Callable[[Installation], object]) -> None:
         """Start a step."""
         thread = threading.Thread(target=self._do, args=(step, work), daemon=True)
         self._threads[step] = thread
@@ -231,7 +232,7 @@ class Helpers:
         if step in self._trouble:
             raise self._trouble[step]
 
-    def _do(self, step: str, work: Callable[[Installation], None]) -> None:
+    def _do(self, step: str, work: Callable[[Installation], object]) -> None:
         try:
             work(self._job.installation.beside())
         except BaseException as error:  # raised again by the thread that needs the step
@@ -281,6 +282,7 @@ def _begin(job: Job) -> Helpers:
     helpers = Helpers(job)
     helpers.begin("clones", lambda beside: _make_clones(job, beside))
     helpers.begin("interpreters", lambda beside: _make_interpreters(job, beside))
+    helpers.begin("worker", lambda _beside: job.installation.begin_probe(WORKER))
     _know_images(job, helpers)
     job.stages.done("prepare")
     return helpers
@@ -292,21 +294,31 @@ def _questioned(job: Job, submission: Submission, helpers: Helpers) -> list[Chec
     if any(host.refused for host in submission.hosts.values()):
         return _refused(job, problems)
     helpers.need("clones")
-    job.stages.done("clone ready")
+    helpers.need("interpreters")
+    helpers.need("worker")
     for machine in job.machines.values():
-        problems += bring_to(machine, submission)
-    job.stages.done("unpack")
-    whole = _outcome(WHOLE, problems and "not everything could be handed in: " + "; ".join(problems[:4]))
+        machine.wait_ready()  # before the fork: two processes must not wait for one answer
+    job.stages.done("clone ready")
+    asking = start_checks(job.lab.folder / "checks", job.checks, _fixtures(job))
     try:
+        problems += [text for machine in job.machines.values() for text in bring_to(machine, submission)]
+        job.stages.done("unpack")
         for machine in job.machines.values():
             boot(machine, job.probe)
+        job.stages.done("boot")
+        asking.release()
+        answers = asking.finish()
     except (BootFailedError, ProbeError) as error:
-        return [whole, *_did_not_come_up(job, str(error))]
-    job.stages.done("boot")
-    helpers.need("interpreters")
-    answers = run_checks(job.lab.folder / "checks", job.checks, _fixtures(job))
+        return [_whole(problems), *_did_not_come_up(job, str(error))]
+    finally:
+        asking.abort()
     job.stages.done("checks")
-    return [whole, _outcome(COMES_UP, ""), *_settled(job, answers)]
+    return [_whole(problems), _outcome(COMES_UP, ""), *_settled(job, answers)]
+
+
+def _whole(problems: list[str]) -> CheckOutcome:
+    text = "not everything could be handed in: " + "; ".join(problems[:4])
+    return _outcome(WHOLE, text if problems else "")
 
 
 def _refused(job: Job, problems: list[str]) -> list[CheckOutcome]:
@@ -337,39 +349,48 @@ def _outcome(guard: str, problem: object) -> CheckOutcome:
 # -- questions -----------------------------------------------------------------------------
 
 
-def _fixtures(job: Job) -> Callable[[], dict[str, Any]]:
-    """What the worker makes for its checks; connections are its own."""
+def _fixtures(job: Job) -> Callable[[str], Any]:
+    """What the worker hands to its checks, made when first asked for; connections are its own."""
+    makers: dict[str, Callable[[], Any]] = {
+        "hosts": lambda: {name: _host(job, machine) for name, machine in job.machines.items()},
+        "host": lambda: value("hosts")[job.lab.hosts[0].name],
+        "lives": lambda: {name: _live(job, machine) for name, machine in job.live.items()} or value("hosts"),
+        "live": lambda: value("lives")[job.lab.hosts[0].name],
+        "planted": lambda: planted_for(
+            job.manifest, job.lab.personas, job.run.entity, organisation_of(job.run)
+        ),
+        "record": lambda: read_record(value("host"), job.lab.record) if job.lab.record else None,
+    }
+    made: dict[str, Any] = {}
 
-    def make() -> dict[str, Any]:
-        engine = job.engine.reconnected()
-        known = job.manifest.identifiers()
-        hosts = {name: _host(job, machine, engine, known) for name, machine in job.machines.items()}
-        live = {name: Host(machine, job.probe, known=known, live=True) for name, machine in job.live.items()}
-        return _values(job, hosts, live or hosts)
+    def value(name: str) -> Any:
+        if name not in made:
+            made[name] = makers[name]()
+        return made[name]
 
-    return make
+    return value
 
 
-def _host(job: Job, machine: Machine, engine: Engine, known: frozenset[str]) -> Host:
+def _live(job: Job, machine: Machine) -> Host:
+    return Host(machine, _worker_probe(job), known=job.manifest.identifiers(), live=True)
+
+
+def _host(job: Job, machine: Machine) -> Host:
+    probe = _worker_probe(job)
     return Host(
         machine,
-        job.probe,
-        known=known,
-        interpreter=Interpreter(job.interpreters[machine.name], job.probe),
-        connect=lambda container: engine.exec_stream(container, ["/bin/nc", "127.0.0.1", "22"]),
+        probe,
+        known=job.manifest.identifiers(),
+        interpreter=Interpreter(job.interpreters[machine.name], probe),
+        connect=lambda container: job.engine.reconnected().exec_stream(
+            container, ["/bin/nc", "127.0.0.1", "22"]
+        ),
     )
 
 
-def _values(job: Job, hosts: dict[str, Host], live: dict[str, Host]) -> dict[str, Any]:
-    first = job.lab.hosts[0].name
-    organisation = organisation_of(job.run)
-    return {
-        "host": hosts[first],
-        "hosts": hosts,
-        "live": live[first],
-        "planted": planted_for(job.manifest, job.lab.personas, job.run.entity, organisation),
-        "record": read_record(hosts[first], job.lab.record) if job.lab.record else None,
-    }
+def _worker_probe(job: Job) -> Probe:
+    """The worker's own conversation: the parent is in the middle of its own."""
+    return job.installation.probe(WORKER)
 
 
 def _settled(job: Job, answers: Answers) -> list[CheckOutcome]:
@@ -392,13 +413,16 @@ def _blame(detail: str) -> str:
 
 def _need_control_to_work(job: Job, names: list[str], answers: Answers) -> None:
     """Ask the same checks of an untouched machine; if one errs there too, the fault is ours."""
-    job.installation.drop_probe()  # the worker may have died in the middle of an answer
+    job.installation.drop_probe(WORKER)  # the worker may have died in the middle of an answer
     probe = _probe(job.installation)
+    job.installation.probe(WORKER)
     with control_machines(job.installation, job.lab, job.run, probe, job.held) as machines:
         control = replace(job, probe=probe, machines=machines, live={}, interpreters={})
         _make_interpreters(control, job.installation)
-        said = run_checks(job.lab.folder / "checks", (), _fixtures(control), only=names)
-    job.installation.drop_probe()
+        asking = start_checks(job.lab.folder / "checks", job.checks, _fixtures(control), only=names)
+        asking.release()
+        said = asking.finish()
+    job.installation.drop_probe(WORKER)
     fine = {item.outcome.check for item in said.answers if item.outcome.status is not CheckStatus.ERROR}
     broken = [name for name in names if name not in fine]
     if broken:

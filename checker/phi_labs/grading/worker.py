@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import pytest
 
@@ -30,7 +30,9 @@ CHECK_DEADLINE = 30.0
 OVERALL_DEADLINE = 180.0
 TOOK_TOO_LONG = "it did not end in time"
 INI = Path(__file__).with_name("checks.ini")
-Fixtures = Callable[[], dict[str, Any]]
+Fixtures = Callable[[str], Any]
+# What needs nothing but the running machine and the manifest; all else waits for the clone.
+WITHOUT_CLONE = frozenset({"live", "planted"})
 
 
 class CheckTimeoutError(BaseException):
@@ -69,40 +71,74 @@ class Answers:
         return next((item.detail for item in self.answers if item.outcome.check == check), "no answer")
 
 
-def run_checks(
+class CheckRun:
+    """Checks under way in a forked worker.
+
+    pytest starts up and looks at the running machine while the clone is still being unpacked; whatever
+    needs the clone waits for ``release``.
+    """
+
+    def __init__(self, child: int, reader: int, gate: int, checks: Sequence[Check]) -> None:
+        self._child = child
+        self._reader = reader
+        self._gate = gate
+        self._checks = checks
+
+    def release(self) -> None:
+        """The clone has booted."""
+        with suppress(BrokenPipeError):
+            os.write(self._gate, b"!")
+
+    def finish(self, overall_deadline: float = OVERALL_DEADLINE) -> Answers:
+        """Wait for the answers; kill the worker after ``overall_deadline`` seconds.
+
+        A check without an answer is collected but unsettled.
+        """
+        try:
+            return _gather(self._reader, self._checks, time.monotonic() + overall_deadline)
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """End the worker, whatever it does."""
+        if self._child:
+            os.close(self._reader)
+            os.close(self._gate)
+            with suppress(ProcessLookupError):
+                os.kill(self._child, signal.SIGKILL)
+            os.waitpid(self._child, 0)
+            self._child = 0
+
+
+def start_checks(
     folder: Path,
     checks: Sequence[Check],
     fixtures: Fixtures,
     *,
     only: Sequence[str] = (),
     check_deadline: float = CHECK_DEADLINE,
-    overall_deadline: float = OVERALL_DEADLINE,
-) -> Answers:
-    """Run the checks of ``folder`` in a forked worker and return what they said.
+) -> CheckRun:
+    """Start the checks of ``folder`` in a forked worker.
 
     Args:
         checks: the check functions known from the source.
-        fixtures: called in the worker; gives the values of host, live, planted, record.
+        fixtures: called in the worker with a name (host, hosts, live, planted, record) when a check
+            first asks for it.
         only: ids of the checks to run; all when empty.
         check_deadline: seconds for one check.
-        overall_deadline: seconds for all; then the worker is killed. A check without an answer is
-            simply missing from the result.
     """
     reader, writer = os.pipe()
+    waiting, gate = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
     if child == 0:
         os.close(reader)
-        _work(writer, Reporter(writer, checks, fixtures, check_deadline), folder, only)
+        os.close(gate)
+        _work(writer, Reporter(writer, waiting, checks, fixtures, check_deadline), folder, only)
     os.close(writer)
-    try:
-        return _gather(reader, checks, time.monotonic() + overall_deadline)
-    finally:
-        os.close(reader)
-        with suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+    os.close(waiting)
+    return CheckRun(child, reader, gate, checks)
 
 
 def _gather(reader: int, checks: Sequence[Check], until: float) -> Answers:
@@ -176,18 +212,38 @@ class Reporter:
     """The one plugin: gives checks their fixtures, holds them to their time, reports each outcome."""
 
     def __init__(
-        self, writer: int, checks: Sequence[Check], fixtures: Fixtures, check_deadline: float
+        self, writer: int, gate: int, checks: Sequence[Check], fixtures: Fixtures, check_deadline: float
     ) -> None:
         self._writer = writer
-        self._targets = {check.id: check.target for check in checks}
+        self._gate = gate
+        self._released = False
+        self._checks = {check.id: check for check in checks}
         self._make = fixtures
-        self._values: dict[str, Any] | None = None
         self._deadline = check_deadline
 
     def _value(self, name: str) -> Any:
-        if self._values is None:
-            self._values = self._make()
-        return self._values[name]
+        if name not in WITHOUT_CLONE:
+            self._wait_for_clone()
+        return self._make(name)
+
+    def _wait_for_clone(self) -> None:
+        if not self._released:
+            signal.setitimer(signal.ITIMER_REAL, 0)  # the time of the boot is not the check's
+            if not os.read(self._gate, 1):
+                os._exit(1)  # there will be no clone
+            signal.setitimer(signal.ITIMER_REAL, self._deadline)
+            self._released = True
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """What needs no clone goes first; the order of the file counts otherwise."""
+        items.sort(key=lambda item: self._needs_clone(item))
+
+    def _needs_clone(self, item: pytest.Item) -> bool:
+        check = self._checks.get(function_of(_name(item)))
+        return check is None or not set(check.fixtures) <= {
+            *WITHOUT_CLONE,
+            *getattr(item, "callspec", _NO_CASE).params,
+        }
 
     @pytest.fixture(scope="session")
     def host(self) -> Any:
@@ -219,7 +275,8 @@ class Reporter:
         self._send({"collected": {_name(item): self._target(item) for item in session.items}})
 
     def _target(self, item: pytest.Item) -> str:
-        return self._targets.get(function_of(_name(item)), "")
+        check = self._checks.get(function_of(_name(item)))
+        return check.target if check else ""
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self) -> Any:
@@ -256,6 +313,10 @@ class Reporter:
         data = json.dumps(line).encode() + b"\n"
         while data:
             data = data[os.write(self._writer, data) :]
+
+
+class _NO_CASE:  # noqa: N801 - stands in for pytest's CallSpec
+    params: ClassVar[dict[str, Any]] = {}
 
 
 def _name(item: pytest.Item) -> str:

@@ -36,7 +36,7 @@ class Installation:
     state: State = field(default_factory=lambda: State(default_state_folder()))
     tell: Tell = _silent
     content: Path | None = None
-    _probe: Probe | None = field(default=None, repr=False)
+    _probes: dict[str, Probe] = field(default_factory=dict, repr=False)
 
     @cached_property
     def engine(self) -> Engine:
@@ -58,24 +58,29 @@ class Installation:
         recipe = lab_recipe(lab.id, host, lab.context(host))
         return ensure_image(self.engine, recipe, self.state.lock_file("images"), self.tell)
 
-    def probe(self) -> Probe:
+    def probe(self, purpose: str = "main") -> Probe:
         """A conversation with the probe, kept for the next grading; one that died is replaced."""
+        known = self._probes.get(purpose)
+        if known is not None:
+            try:
+                known.ask("hello", seconds=5)
+            except ProbeError:
+                self.drop_probe(purpose)
+        return self.begin_probe(purpose)
+
+    def begin_probe(self, purpose: str = "main") -> Probe:
+        """The kept conversation, begun now if there is none; not asked whether it still lives."""
         from phi_labs.probe.client import Probe  # noqa: PLC0415
 
-        if self._probe is not None:
-            try:
-                self._probe.ask("hello", seconds=5)
-            except ProbeError:
-                self.drop_probe()
-        if self._probe is None:
-            self._probe = Probe(self.engine, self.probe_container())
-        return self._probe
+        if purpose not in self._probes:
+            self._probes[purpose] = Probe(self.engine.reconnected(), self.probe_container())
+        return self._probes[purpose]
 
-    def drop_probe(self) -> None:
-        """End the conversation: it may be out of step, since a worker died in the middle of an answer."""
-        if self._probe is not None:
-            self._probe.close()
-            self._probe = None
+    def drop_probe(self, purpose: str = "main") -> None:
+        """End a conversation: it may be out of step, since a worker died in the middle of an answer."""
+        known = self._probes.pop(purpose, None)
+        if known is not None:
+            known.close()
 
     def probe_container(self) -> str:
         """The id of this installation's running probe, started now if it is not there."""

@@ -358,13 +358,17 @@ def walk(root: int, trouble: list[list[str]], *, live: bool = False) -> Iterator
     """Every path of the root file system, parents first.
 
     What a restart does not keep (/run, and mounts such as /dev/shm) is walked only when ``live``.
-
     ``trouble`` collects [path, reason] of what could not be entered: nothing is passed over silently.
     """
     top = openat2(root, ".", READ | os.O_DIRECTORY)
-    device = os.fstat(top).st_dev
     yield Walked(top, ".", ".", os.fstat(top))
-    stack: list[tuple[int, str, Iterator[os.DirEntry[str]]]] = [(top, "", os.scandir(top))]
+    yield from below(top, "", trouble, live=live)
+
+
+def below(top: int, prefix: str, trouble: list[list[str]], *, live: bool = False) -> Iterator[Walked]:
+    """Every path below an open directory, which is closed at the end."""
+    device = os.fstat(top).st_dev
+    stack: list[tuple[int, str, Iterator[os.DirEntry[str]]]] = [(top, prefix, os.scandir(top))]
     while stack:
         directory, prefix, entries = stack[-1]
         entry = next(entries, None)
@@ -623,13 +627,27 @@ def answer_capture(question: Json) -> Json:
 
 
 def chosen(root: int, paths: list[str], trouble: list[list[str]]) -> Iterator[Walked]:
-    """The named paths with their parents and, for directories, everything below."""
-    wanted = [path.strip("/") for path in paths]
-    parents = {part for path in wanted for part in ancestors(path)}
-    for item in walk(root, trouble):
-        inside = any(item.path == path or item.path.startswith(path + "/") for path in wanted)
-        if inside or item.path in parents:
-            yield item
+    """The named paths with their parents and, for directories, everything below; missing ones are left out."""
+    given: set[str] = set()
+    for path in (path.strip("/") for path in paths):
+        for place in (*ancestors(path), path):
+            holder, name = os.path.split(place)
+            try:
+                directory = openat2(root, holder, READ | os.O_DIRECTORY)
+            except OSError:
+                break
+            try:
+                status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                if place not in given:
+                    given.add(place)
+                    yield Walked(directory, name, place, status)
+                if place == path and stat.S_ISDIR(status.st_mode):
+                    inner = os.open(name, READ | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
+                    yield from below(inner, place + "/", trouble)
+            except FileNotFoundError:
+                break
+            finally:
+                os.close(directory)
 
 
 def ancestors(path: str) -> list[str]:

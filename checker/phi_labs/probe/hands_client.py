@@ -64,14 +64,14 @@ class Hands:
 
     def apply(self, removed: Sequence[str], archive: BinaryIO, host_lines: Sequence[str] = ()) -> Json:
         """Remove paths, then unpack an archive; the answer holds ``entries`` and ``errors``."""
-        self._wait_ready()
+        self.wait_ready()
         self._wire.say({"op": "apply", "removed": list(removed), "host_lines": list(host_lines)})
         self._wire.send_chunks(archive)
         return self._answer(APPLY_DEADLINE)
 
     def start(self, argv: Sequence[str]) -> int:
         """Start a process that is not waited for, such as the boot; return its pid for ``poll``."""
-        self._wait_ready()
+        self.wait_ready()
         self._wire.say({"op": "start", "argv": list(argv)})
         pid: int = self._answer(READY_DEADLINE)["pid"]
         return pid
@@ -94,7 +94,7 @@ class Hands:
         env: Mapping[str, str] | None = None,
     ) -> Ran:
         """Run a command as numeric ids; killed after ``timeout`` seconds or 1 MiB of output."""
-        self._wait_ready()
+        self.wait_ready()
         self._wire.say(
             {
                 "op": "run",
@@ -119,7 +119,8 @@ class Hands:
         """End the conversation."""
         self._wire.close()
 
-    def _wait_ready(self) -> None:
+    def wait_ready(self) -> None:
+        """Wait until the hands have taken their source and said so."""
         if not self._ready:
             self._answer(READY_DEADLINE)
             self._ready = True
