@@ -25,7 +25,9 @@ LOGS = ("today", "yesterday", "compressed")
 # Held-back patients, by the moment at which the wards look them up.
 BEFORE, ROTATED, RECREATED = 0, 1, 2
 LANDING_SECONDS = 4.0
-SWEEP_AFTER_SECONDS = 1.0
+# Nobody waits long again for a log that got nothing the first time, or for a look-up that was refused.
+LITTLE_HOPE_SECONDS = 0.5
+SWEEP_AFTER_SECONDS = 0.3
 READ_BYTES = 16 * 1024 * 1024
 
 # Who must stay who: uid and shell of every account with a job.
@@ -141,7 +143,7 @@ def made_trial(host, planted):
     likely = files_with(host, planted, planted.identifiers("today"))
     trial.landed[BEFORE] = look_up(host, planted, BEFORE, likely)
     host.run(["/usr/sbin/logrotate", "--force", "/etc/logrotate.conf"], timeout=20.0)
-    trial.landed[ROTATED] = look_up(host, planted, ROTATED, likely | trial.landed[BEFORE])
+    trial.landed[ROTATED] = look_up(host, planted, ROTATED, trial.landed[BEFORE])
     for path in sorted(trial.landed[ROTATED]):
         host.run(["/bin/mv", path, f"{path}.aside"])
     trial.aside = frozenset(f"{path}.aside" for path in trial.landed[ROTATED])
@@ -161,9 +163,10 @@ def look_up(host, planted, number, likely):
     """
     patient = planted.facts["canaries"][number]
     request = [LOOK_UP, patient["mrn"], "--user", "rn.ward", "--reason", "chart-review"]
-    host.run(request, user="wardapp", timeout=15.0)
+    answered = host.run(request, user="wardapp", timeout=15.0).exit_code == 0
+    limit = LANDING_SECONDS if answered and likely else LITTLE_HOPE_SECONDS
     start = time.monotonic()
-    while (waited := time.monotonic() - start) < LANDING_SECONDS:
+    while (waited := time.monotonic() - start) < limit:
         landed = frozenset(path for path in likely if patient["mrn"] in text_of(host, path))
         if not landed and waited > SWEEP_AFTER_SECONDS:
             landed = files_with(host, planted, {patient["mrn"]})
