@@ -8,8 +8,12 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from phi_labs.errors import PhiLabsError
+
+if TYPE_CHECKING:
+    from phi_labs.cli.session import MakeInstallation
 
 INTERRUPTED = 130
 READER_GONE = 141  # what a shell shows for a process that died of SIGPIPE
@@ -24,15 +28,20 @@ class Ended(KeyboardInterrupt):
         self.exit_code = 128 + number
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None, make_installation: MakeInstallation | None = None
+) -> int:
     """Run one command and return its exit code.
 
     0 done, or all objectives passed; 1 graded, not all passed; 2 the user's mistake; 3 our or the
     engine's trouble; 130 interrupted.
+
+    Args:
+        make_installation: how commands get state and engine; None for what the environment names.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _run(words)
+        return _run(words, make_installation)
     except KeyboardInterrupt as error:
         _say("interrupted")
         return error.exit_code if isinstance(error, Ended) else INTERRUPTED
@@ -51,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return PhiLabsError.exit_code
 
 
-def _run(words: list[str]) -> int:
+def _run(words: list[str], make_installation: MakeInstallation | None) -> int:
     if words[:1] == ["connect"] and "--help" not in words:
         from phi_labs.cli.bridge import connect  # noqa: PLC0415 - before anything heavy is imported
 
@@ -59,7 +68,7 @@ def _run(words: list[str]) -> int:
     with _signals():
         from phi_labs.cli.app import run  # noqa: PLC0415 - within reach of the handlers above
 
-        return run(words)
+        return run(words, make_installation)
 
 
 @contextlib.contextmanager

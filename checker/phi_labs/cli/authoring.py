@@ -115,8 +115,6 @@ def verify(  # noqa: PLR0913 - options of a command
 
     Examples: phi-labs verify log-access;  phi-labs verify log-access --seeds 1 --only reference
     """
-    from phi_labs.authoring.verify import verify as prove  # noqa: PLC0415 - SDK, paramiko, pytest
-    from phi_labs.cli.matrix_view import matrix_view  # noqa: PLC0415
     from phi_labs.model.content import all_labs  # noqa: PLC0415
     from phi_labs.model.entity import parse_entity  # noqa: PLC0415
 
@@ -127,6 +125,9 @@ def verify(  # noqa: PLR0913 - options of a command
         if listing.broken:
             raise listing.broken[0].error
         chosen = list(listing.labs)
+    from phi_labs.authoring.verify import verify as prove  # noqa: PLC0415 - SDK, paramiko, pytest
+    from phi_labs.cli.matrix_view import matrix_view  # noqa: PLC0415
+
     with session.progress.busy("verifying " + ", ".join(lab.id for lab in chosen)) as tell:
         matrix = prove(
             session.installation,

@@ -46,9 +46,11 @@ def grade(  # noqa: PLR0913 - options of a command
 
     Exit code: 0 all objectives reached, 1 not all, 3 could not be graded (then no attempt is counted).
     """
+    found = session.lab(lab)
+    if number is None:
+        session.run_of(lab)  # without one, say so before half a second of imports
     from phi_labs.grading.grade import grade_run, regrade  # noqa: PLC0415 - the SDK, pytest
 
-    found = session.lab(lab)
     with session.progress.busy(f"grading {lab}"):
         if number is None:
             graded = grade_run(session.installation, found, session.trainee)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 READING_WIDTH = 100  # columns; longer lines tire
 READ = "Read"
+UNKNOWN_YET = "(...)"  # what only a started machine has, in a brief that is read before
 
 
 def add_to(app: typer.Typer) -> None:
@@ -73,22 +74,18 @@ def brief(session: Session, lab: LabId, *, entity: EntityName = None, as_json: A
 
     Next: phi-labs start LAB
     """
-    from phi_labs.model.brief import render_brief  # noqa: PLC0415 - jinja2
+    from phi_labs.model.brief import names_of_a_run, render_brief  # noqa: PLC0415 - jinja2
 
     found = session.lab(lab)
     run = session.installation.state.load_run(session.trainee, lab)
-    chosen = _entity(found, run, entity)
-    words = _variables(session, run)
-    try:
-        text = render_brief(found, _organisation(run), chosen, words)
-    except UserError as error:
-        if run is None:
-            raise UserError(
-                f"{error.message} (it may name details of your own copy)",
-                f"phi-labs start {lab}, then phi-labs brief {lab}",
-            ) from error
-        raise
+    chosen, organisation = _entity(found, run, entity), _organisation(run)
+    words = dict(_variables(session, run))
+    preview = [] if run else sorted(names_of_a_run(found, organisation, chosen))
+    words |= dict.fromkeys(preview, UNKNOWN_YET)
+    text = render_brief(found, organisation, chosen, words)
     _show_text(session, text, {"lab": lab, "entity": chosen}, as_json=as_json)
+    if preview:
+        session.say(f"details of your own machine show as {UNKNOWN_YET} until: phi-labs start {lab}")
     return 0
 
 

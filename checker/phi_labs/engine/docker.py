@@ -30,6 +30,7 @@ from phi_labs.errors import EngineError, MissingObject
 
 CALL_DEADLINE = 30.0
 BUILD_DEADLINE = 1200.0
+FREEZE_DEADLINE = 5.0
 LABEL_PREFIX = "org.phi-labs."
 PROJECT = {LABEL_PREFIX + "project": "phi-labs"}
 # A /28 per run out of this range: Docker's default pools end at the 29th network.
@@ -238,9 +239,21 @@ class Engine:
             self._api.rename(container, name)
 
     def pause(self, container: str) -> None:
-        """Freeze every process of a container."""
-        with _told(f"pause container {container[:12]}"):
-            self._api.pause(container)
+        """Freeze every process of a container.
+
+        On a busy machine the kernel sometimes does not freeze in the time that runc gives it
+        ("unable to freeze"): tried again for up to five seconds.
+        """
+        until = time.monotonic() + FREEZE_DEADLINE
+        while True:
+            try:
+                with _told(f"pause container {container[:12]}"):
+                    self._api.pause(container)
+            except EngineError as error:
+                if "unable to freeze" not in error.message or time.monotonic() > until:
+                    raise
+            else:
+                return
 
     def unpause(self, container: str) -> None:
         """Let the processes go on."""

@@ -41,12 +41,14 @@ def start_run(  # noqa: PLR0913 - what decides a run
     entity: Entity | None = None,
     organisation: Path | None = None,
     retry: bool = False,
+    spares: bool = True,
 ) -> Started:
     """Start a trainee's run of a lab, or resume the one that is there.
 
     Args:
         entity: ce or ba; by default that of the run, else the lab's first.
         retry: move on to a new seed first (other patients, other details).
+        spares: have pristine machines for the first grading prepared in the background.
 
     Raises:
         UserError: the lab is not made for that entity, or another entity's run is there.
@@ -68,7 +70,8 @@ def start_run(  # noqa: PLR0913 - what decides a run
             installation, lab, trainee, entity or (known.entity if known else None), number, organisation
         )
         run = _make(installation, lab, run)
-    request_spares(installation, lab)
+    if spares:
+        request_spares(installation, lab)
     return Started(run, resumed=False)
 
 
@@ -88,6 +91,18 @@ def stop_run(installation: Installation, lab: str, trainee: str) -> bool:
         known = installation.state.load_run(trainee, lab)
         found = _remove(installation, trainee, lab)
     return found or known is not None
+
+
+def remove_everything(installation: Installation, *, probe: bool = False) -> None:
+    """Remove every container and network of this installation, its probe only if asked; attempts stay."""
+    mine = {"install": installation.state.install}
+    for summary in installation.engine.containers(mine):
+        if probe or summary.label("kind") != "probe":
+            installation.engine.remove(summary.id)
+    for network, _, _ in installation.engine.networks(mine):
+        installation.engine.remove_network(network)
+    for run in installation.state.runs():
+        installation.state.forget_run(run.trainee, run.lab)
 
 
 def need_run(installation: Installation, lab: str, trainee: str) -> Run:

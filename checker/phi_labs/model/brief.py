@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import StrictUndefined, TemplateSyntaxError
+from jinja2 import StrictUndefined, TemplateSyntaxError, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from phi_labs.errors import UserError
@@ -29,6 +29,15 @@ def render_debrief(
 ) -> str:
     """What the trainee reads afterwards, as Markdown; UserError with file and line if it does not render."""
     return _render(lab.folder / "debrief.md", _words(lab, organisation, entity), variables or {})
+
+
+def names_of_a_run(lab: Lab, organisation: Organisation, entity: Entity) -> frozenset[str]:
+    """The variables in brief.md that only a run of the lab can fill (its plant.py sets them)."""
+    try:
+        tree = ImmutableSandboxedEnvironment().parse((lab.folder / "brief.md").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, TemplateSyntaxError):
+        return frozenset()  # render_brief tells what is wrong, with file and line
+    return frozenset(meta.find_undeclared_variables(tree)) - set(_words(lab, organisation, entity))
 
 
 def _words(lab: Lab, organisation: Organisation, entity: Entity) -> dict[str, Any]:

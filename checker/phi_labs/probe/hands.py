@@ -370,9 +370,7 @@ def collect(process: subprocess.Popen[Any], given: bytes, question: Json) -> tup
             if writable:
                 feeding = feed(stdin, feeding, process)
             for fd in ready:
-                if fd == ended:
-                    waiting.remove(fd)
-                elif not drain(fd, said[fd]):
+                if fd == ended or not drain(fd, said[fd]):
                     waiting.remove(fd)
     finally:
         os.close(ended)

@@ -1,0 +1,260 @@
+"""Proving a lab's grader: every attempt must get exactly the verdict its author wrote down.
+
+Each attempt is tried over several seeds, entities taking turns, on runs of an installation of its
+own whose master key is fixed: the same seeds every time, and nothing of the user's is touched.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from phi_labs.authoring.attempts import apply_attempt
+from phi_labs.errors import EngineError, PhiLabsError
+from phi_labs.grading.expected import expected_checks
+from phi_labs.grading.grade import grade_run
+from phi_labs.lifecycle.installation import Installation
+from phi_labs.lifecycle.runs import remove_everything, start_run, stop_run
+from phi_labs.lifecycle.state import State
+from phi_labs.model.content import find_lab
+from phi_labs.model.entity import Entity
+from phi_labs.model.lab import Lab, Verdict, load_verdicts
+from phi_labs.model.scorecard import Scorecard
+
+UNTOUCHED = "untouched"
+MASTER_KEY = b"phi-labs verify".hex().ljust(64, "0")
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One attempt on one seed as one entity."""
+
+    lab: str
+    attempt: str
+    seed: int
+    entity: Entity
+
+
+@dataclass(frozen=True)
+class Row:
+    """How one job went.
+
+    Attributes:
+        expected: objectives that the verdict says are earned, before guards withhold.
+        expected_guards: guards that the verdict says fail.
+        got, got_guards: what the grader said; empty after an error.
+        error: why there is no verdict at all.
+        messages: target -> what the grader saw, of everything that did not pass.
+    """
+
+    job: Job
+    expected: tuple[str, ...]
+    expected_guards: tuple[str, ...]
+    got: tuple[str, ...] = ()
+    got_guards: tuple[str, ...] = ()
+    score: int = 0
+    error: str = ""
+    seconds: float = 0.0
+    messages: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the grader said exactly what the verdict says."""
+        same = set(self.got) == set(self.expected) and set(self.got_guards) == set(self.expected_guards)
+        return same and not self.error
+
+    @property
+    def differences(self) -> list[str]:
+        """What is not as the verdict says, in words."""
+        if self.error:
+            return [self.error]
+        told = [f"{name} passed, but should not" for name in self.got if name not in self.expected]
+        told += [f"{name} did not pass: {self._why(name)}" for name in self.expected if name not in self.got]
+        told += [
+            f"guard {name} failed: {self._why(name)}"
+            for name in self.got_guards
+            if name not in self.expected_guards
+        ]
+        told += [
+            f"guard {name} held, but should not"
+            for name in self.expected_guards
+            if name not in self.got_guards
+        ]
+        return told
+
+    def _why(self, name: str) -> str:
+        return "; ".join(self.messages.get(name, ("no message",)))
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """All rows of a verification."""
+
+    rows: tuple[Row, ...]
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether there are rows and every one is exact."""
+        return bool(self.rows) and all(row.ok for row in self.rows)
+
+    def to_data(self) -> dict[str, Any]:
+        """JSON-able."""
+        rows = [{**asdict(row), "ok": row.ok, "differences": row.differences} for row in self.rows]
+        return {"ok": self.ok, "seconds": round(self.seconds, 1), "rows": rows}
+
+
+def verify(  # noqa: PLR0913 - what decides a verification
+    installation: Installation,
+    labs: Sequence[Lab],
+    *,
+    seeds: int = 3,
+    entities: Sequence[Entity] | None = None,
+    workers: int = 2,
+    only: Sequence[str] | None = None,
+    progress: Tell = lambda _line: None,
+) -> Matrix:
+    """Try every attempt of these labs and compare with verdicts.yml.
+
+    Args:
+        seeds: how many seeds each attempt is tried on; entities take turns over them.
+        entities: limits the entities; a verdict may limit them further.
+        workers: processes that work side by side (starts are bound by the engine's processor).
+        only: names of attempts; all when empty.
+        progress: called with a line for each finished row.
+    """
+    began = time.monotonic()
+    jobs, verdicts = [], {}
+    for lab in labs:
+        expected_checks(lab)
+        for name, verdict in load_verdicts(lab).items():
+            if not only or name in only:
+                verdicts[lab.id, name] = verdict
+                jobs += list(_jobs(lab, name, verdict, seeds, entities))
+        for host in lab.hosts:
+            installation.image_of(lab, host.name)
+    with _own_state(installation) as root:
+        rows = list(_work(root, installation.content, labs, jobs, verdicts, workers, progress))
+    order = {job: number for number, job in enumerate(jobs)}
+    rows.sort(key=lambda row: order[row.job])
+    return Matrix(tuple(rows), time.monotonic() - began)
+
+
+def _jobs(
+    lab: Lab, name: str, verdict: Verdict, seeds: int, entities: Sequence[Entity] | None
+) -> Iterator[Job]:
+    allowed = [
+        item for item in lab.entities if verdict.applies_to(item) and item in (entities or lab.entities)
+    ]
+    for seed in range(seeds if allowed else 0):
+        yield Job(lab.id, name, seed, allowed[seed % len(allowed)])
+
+
+def _work(  # noqa: PLR0913, PLR0917 - the facts of one verification
+    root: Path,
+    content: Path | None,
+    labs: Sequence[Lab],
+    jobs: Sequence[Job],
+    verdicts: dict[tuple[str, str], Verdict],
+    workers: int,
+    progress: Tell,
+) -> Iterator[Row]:
+    """Rows as they are finished; an interrupt ends the workers."""
+    known = {lab.id: lab for lab in labs}
+    # Workers are spawned, not forked: each grading forks again, which threads of ours must not see.
+    pool = ProcessPoolExecutor(max(1, workers), multiprocessing.get_context("spawn"), _prepare_worker)
+    try:
+        waiting: set[Future[Row]] = set()
+        for job in jobs:
+            verdict = verdicts[job.lab, job.attempt]
+            blank = Row(job, _in_order(known[job.lab], verdict), verdict.guards_fail)
+            waiting.add(pool.submit(try_attempt, root, content, blank))
+        finished = 0
+        while waiting:
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                finished += 1
+                row = future.result()
+                verdict_word = "as expected" if row.ok else "DIFFERS"
+                progress(f"{finished}/{len(jobs)} {row.job.lab} {row.job.attempt}: {verdict_word}")
+                yield row
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _prepare_worker() -> None:
+    """Everything a grading needs, imported once."""
+    import paramiko  # noqa: F401, PLC0415
+
+
+def _in_order(lab: Lab, verdict: Verdict) -> tuple[str, ...]:
+    earned = verdict.earned(lab)
+    return tuple(name for name in lab.objective_ids if name in earned)
+
+
+def try_attempt(root: Path, content: Path | None, blank: Row) -> Row:
+    """One job from start to stop, in a worker; trouble becomes the row's error."""
+    job, began = blank.job, time.monotonic()
+    installation = Installation(State(root), content=content)
+    trainee = f"{job.attempt} seed {job.seed}"
+    try:
+        lab = find_lab(job.lab, content)
+        start_run(installation, lab, trainee, entity=job.entity, spares=False)
+        if job.attempt != UNTOUCHED:
+            apply_attempt(installation, lab, trainee, job.attempt)
+        card = grade_run(installation, lab, trainee, later=False).scorecard
+        row = _row(blank, card)
+    except PhiLabsError as error:
+        row = _changed(blank, error=f"{error.message} {error.hint}".strip())
+    finally:
+        with suppress(PhiLabsError):
+            stop_run(installation, job.lab, trainee)
+        for purpose in ("main", "worker"):
+            installation.drop_probe(purpose)
+        installation.engine.close()
+    return _changed(row, seconds=round(time.monotonic() - began, 2))
+
+
+def _row(blank: Row, card: Scorecard) -> Row:
+    messages = {item.id: item.messages for item in card.objectives if item.messages}
+    messages |= {guard.id: guard.messages for guard in card.guards if guard.messages}
+    return _changed(
+        blank,
+        got=tuple(item.id for item in card.objectives if item.passed),
+        got_guards=tuple(guard.id for guard in card.failed_guards),
+        score=card.score,
+        messages=messages,
+    )
+
+
+def _changed(row: Row, **values: Any) -> Row:
+    return Row(**{**{name: getattr(row, name) for name in Row.__dataclass_fields__}, **values})
+
+
+@contextmanager
+def _own_state(installation: Installation) -> Iterator[Path]:
+    """A state directory of the verification's own, and nothing of it left behind."""
+    root = Path(tempfile.mkdtemp(prefix="phi-labs-verify-"))
+    try:
+        identity = {"install": f"verify-{os.urandom(3).hex()}", "master_key": MASTER_KEY}
+        State.write(root / "install.json", json.dumps(identity))
+        beside = Installation(State(root), installation.tell, installation.content)
+        beside.probe_container()
+        try:
+            yield root
+        finally:
+            with suppress(EngineError):
+                remove_everything(beside, probe=True)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
