@@ -28,9 +28,7 @@ class Ended(KeyboardInterrupt):
         self.exit_code = 128 + number
 
 
-def main(
-    arguments: Sequence[str] | None = None, make_installation: MakeInstallation | None = None
-) -> int:
+def main(arguments: Sequence[str] | None = None, make_installation: MakeInstallation | None = None) -> int:
     """Run one command and return its exit code.
 
     0 done, or all objectives passed; 1 graded, not all passed; 2 the user's mistake; 3 our or the

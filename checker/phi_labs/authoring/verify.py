@@ -6,25 +6,22 @@ own whose master key is fixed: the same seeds every time, and nothing of the use
 
 from __future__ import annotations
 
-import json
 import multiprocessing
-import os
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from phi_labs.authoring.attempts import apply_attempt
-from phi_labs.errors import EngineError, PhiLabsError
+from phi_labs.errors import PhiLabsError
 from phi_labs.grading.expected import expected_checks
 from phi_labs.grading.grade import grade_run
 from phi_labs.lifecycle.installation import Installation
-from phi_labs.lifecycle.runs import remove_everything, start_run, stop_run
+from phi_labs.lifecycle.runs import start_run, stop_run
+from phi_labs.lifecycle.scratch import scratch_installation
 from phi_labs.lifecycle.state import State
 from phi_labs.model.content import find_lab
 from phi_labs.model.entity import Entity
@@ -144,8 +141,8 @@ def verify(  # noqa: PLR0913 - what decides a verification
                 jobs += list(_jobs(lab, name, verdict, seeds, entities))
         for host in lab.hosts:
             installation.image_of(lab, host.name)
-    with _own_state(installation) as root:
-        rows = list(_work(root, installation.content, labs, jobs, verdicts, workers, progress))
+    with scratch_installation(installation, "verify", MASTER_KEY) as scratch:
+        rows = list(_work(scratch.state.root, installation.content, labs, jobs, verdicts, workers, progress))
     order = {job: number for number, job in enumerate(jobs)}
     rows.sort(key=lambda row: order[row.job])
     return Matrix(tuple(rows), time.monotonic() - began)
@@ -240,21 +237,3 @@ def _row(blank: Row, card: Scorecard) -> Row:
 
 def _changed(row: Row, **values: Any) -> Row:
     return Row(**{**{name: getattr(row, name) for name in Row.__dataclass_fields__}, **values})
-
-
-@contextmanager
-def _own_state(installation: Installation) -> Iterator[Path]:
-    """A state directory of the verification's own, and nothing of it left behind."""
-    root = Path(tempfile.mkdtemp(prefix="phi-labs-verify-"))
-    try:
-        identity = {"install": f"verify-{os.urandom(3).hex()}", "master_key": MASTER_KEY}
-        State.write(root / "install.json", json.dumps(identity))
-        beside = Installation(State(root), installation.tell, installation.content)
-        beside.probe_container()
-        try:
-            yield root
-        finally:
-            with suppress(EngineError):
-                remove_everything(beside, probe=True)
-    finally:
-        shutil.rmtree(root, ignore_errors=True)

@@ -63,7 +63,7 @@ def attempt(
     if said.strip():
         session.out.print(said.rstrip(), markup=False)
     session.out.print(f"applied [bold]{name}[/]  [dim]({session.progress.seconds:.1f} s)[/]")
-    session.out.print(f"Next: [bold]phi-labs grade {lab}[/]")
+    session.out.print(f"Next: [bold]phi-labs grade {escape(session.lab_words(lab))}[/]")
     return 0
 
 

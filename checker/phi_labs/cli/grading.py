@@ -93,6 +93,7 @@ def _view(session: Session, lab: Lab, *, full: bool) -> View:
         hints=_prices(lab, taken),
         full=full,
         seconds=session.progress.seconds,
+        trainee_words=session.lab_words(""),
     )
 
 

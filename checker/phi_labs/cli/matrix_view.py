@@ -12,7 +12,10 @@ from rich.text import Text
 if TYPE_CHECKING:
     from phi_labs.authoring.verify import Matrix, Row
 
-LEGEND = "+ earned, as expected    . not earned, as expected\n! earned, but should not be    ? not earned, but should be    x no verdict"
+LEGEND = (
+    "+ earned, as expected   . not earned, as expected\n"
+    "! earned, but should not be   ? not earned, but should be   x no verdict"
+)
 MARKS = {(True, True): ("+", "green"), (False, False): (".", "dim"), (False, True): ("!", "bold red")}
 
 

@@ -96,16 +96,15 @@ def _show_started(session: Session, lab: Lab, started: Started, *, as_json: bool
 def _show_next(session: Session, lab: Lab, ssh_config: str) -> None:
     from rich.table import Table  # noqa: PLC0415
 
-    first = _aliases(lab)[0]
+    mine = escape(session.lab_words(lab.id))
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
-    table.add_row("read the task", f"[bold]phi-labs brief {lab.id}[/]")
-    table.add_row("log in", f"[bold]phi-labs shell {lab.id}[/]")
-    table.add_row("be graded", f"[bold]phi-labs grade {lab.id}[/]   as often as you like")
-    table.add_row("stuck?", f"[bold]phi-labs hint {lab.id}[/]")
+    table.add_row("read the task", f"[bold]phi-labs brief {mine}[/]")
+    table.add_row("log in", f"[bold]phi-labs shell {mine}[/]")
+    table.add_row("be graded", f"[bold]phi-labs grade {mine}[/]   as often as you like")
+    table.add_row("stuck?", f"[bold]phi-labs hint {mine}[/]")
     session.out.print(table)
-    session.out.print(
-        f"[dim]ssh, scp, sftp and editors reach it, too:[/]\n  ssh -F {ssh_config} {first}", soft_wrap=True
-    )
+    session.out.print("[dim]ssh, scp, sftp and editors reach it, too:[/]")
+    session.out.print(f"  ssh -F {ssh_config} {_aliases(lab)[0]}", soft_wrap=True, markup=False)
 
 
 def _aliases(lab: Lab) -> list[str]:
@@ -144,7 +143,7 @@ def reset(session: Session, lab: LabId, *, yes: Yes = False, as_json: AsJson = F
         session.emit({**_run_data(run), "seconds": round(session.progress.seconds, 3)})
     else:
         session.out.print(f"[bold]{lab}[/] is as it was at first  [dim]({session.progress.seconds:.1f} s)[/]")
-        session.out.print(f"Next: [bold]phi-labs shell {lab}[/]")
+        session.out.print(f"Next: [bold]phi-labs shell {escape(session.lab_words(lab))}[/]")
     return 0
 
 
@@ -276,8 +275,7 @@ def _stop_one(session: Session, lab: str, *, as_json: bool) -> int:
 def _stop_everything(session: Session, *, as_json: bool) -> int:
     """Runs first, then, with housekeeping held still, everything that was made beside them."""
     from phi_labs.lifecycle.housekeeping import LOCK  # noqa: PLC0415 - the SDK
-    from phi_labs.lifecycle.pool import remove_spares  # noqa: PLC0415
-    from phi_labs.lifecycle.runs import list_runs, stop_run  # noqa: PLC0415
+    from phi_labs.lifecycle.runs import list_runs, remove_everything, stop_run  # noqa: PLC0415
 
     installation = session.installation
     with session.progress.busy("stopping everything") as tell:
@@ -288,7 +286,7 @@ def _stop_everything(session: Session, *, as_json: bool) -> int:
             tell(f"{lab} of {trainee}")
             stop_run(installation, lab, trainee)
         with installation.state.lock(LOCK):
-            remove_spares(installation)
+            remove_everything(installation)
     _tell_stopped(session, sorted(found), as_json=as_json)
     return 0
 

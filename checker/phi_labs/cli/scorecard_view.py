@@ -37,12 +37,14 @@ class View:
         full: every message in full length.
         seconds: how long grading took, None for not shown.
         next_steps: whether to say what to type next.
+        trainee_words: `` --trainee NAME`` where it has to be typed again.
     """
 
     hints: Mapping[str, int]
     full: bool = False
     seconds: float | None = None
     next_steps: bool = True
+    trainee_words: str = ""
 
 
 def scorecard_view(card: Scorecard, view: View) -> RenderableType:
@@ -52,7 +54,7 @@ def scorecard_view(card: Scorecard, view: View) -> RenderableType:
     parts += [Text(), Rule("What had to stay true", style="dim", align="left")]
     parts += _guards(card, view)
     if view.next_steps:
-        parts += [Text(), _next_steps(card)]
+        parts += [Text(), _next_steps(card, view)]
     return Group(*parts)
 
 
@@ -145,7 +147,7 @@ def _details(card: Scorecard, item: ObjectiveScore, view: View) -> Iterable[tupl
 def _pointer(card: Scorecard, item: ObjectiveScore, view: View) -> Text:
     price = view.hints[item.id]
     costs = "free" if price == 0 else f"costs {price}"
-    return Text.assemble((f"phi-labs hint {card.lab} {item.id}", "cyan"), f"  ({costs})")
+    return Text.assemble((f"phi-labs hint {card.lab} {item.id}{view.trainee_words}", "cyan"), f"  ({costs})")
 
 
 def _lines(label: str, texts: Sequence[str], style: str) -> Iterable[tuple[str, Text]]:
@@ -198,10 +200,10 @@ def _broken_guard(card: Scorecard, guard: GuardScore, view: View) -> RenderableT
 # -- what next -----------------------------------------------------------------------------------
 
 
-def _next_steps(card: Scorecard) -> RenderableType:
+def _next_steps(card: Scorecard, view: View) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     for words, what in _commands(card):
-        table.add_row(Text(words, style="bold cyan"), Text(what))
+        table.add_row(Text(words + view.trainee_words, style="bold cyan"), Text(what))
     return Group(Text("Next", style="bold"), Padding(table, (0, 0, 0, 2)))
 
 

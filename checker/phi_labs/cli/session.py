@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -61,6 +62,12 @@ class Session:
     def installation(self) -> Installation:
         """State directory and engine, made on first use."""
         return self.make_installation(self.progress.tell, self.content)
+
+    def lab_words(self, lab_id: str) -> str:
+        """What to type behind a command to mean this trainee's run of the lab again."""
+        if self.given_trainee is None:
+            return lab_id
+        return f"{lab_id} --trainee {shlex.quote(self.given_trainee)}"
 
     def lab(self, lab_id: str) -> Lab:
         """That lab; UserError with the nearest names when it is unknown."""

@@ -54,7 +54,7 @@ def expected_checks(lab: Lab) -> list[Check]:
     for check in found:
         if check.target not in known:
             raise UserError(
-                f"{lab.folder / 'checks'}: {check.id} speaks for {check.target!r}, which lab.yml does not have",
+                f"{lab.folder / 'checks'}: {check.id} speaks for {check.target!r}, unknown in lab.yml",
                 did_you_mean(check.target, known),
             )
     silent = [name for name in known if name not in {check.target for check in found}]

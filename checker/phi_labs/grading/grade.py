@@ -97,11 +97,14 @@ class Job:
         return self.installation.engine
 
 
-def grade_run(installation: Installation, lab: Lab, trainee: str, *, later: bool = True) -> Graded:
+def grade_run(
+    installation: Installation, lab: Lab, trainee: str, *, later: bool = True, background: bool = True
+) -> Graded:
     """Grade the current state of a trainee's run; the trainee keeps working.
 
     Args:
-        later: leave the removal of clones to the background.
+        later: leave the removal of clones to somebody else.
+        background: with ``later``, have it done by a process in the background, at once.
 
     Raises:
         UserError: there is no run, or one of its machines is not up.
@@ -121,7 +124,7 @@ def grade_run(installation: Installation, lab: Lab, trainee: str, *, later: bool
         card = _scored(job, outcomes)
         kept = _kept(job, submission, attempt, card)
         stages.done("score and keep")
-    if later:
+    if later and background:
         request_spares(installation, lab)
     return Graded(kept[1], kept[0].number, kept[0].path, stages.seconds)
 

@@ -80,15 +80,15 @@ class Submission:
 
 def load_submission(folder: Path) -> Submission:
     """A kept submission; UserError when it is damaged."""
+    hint = "choose another attempt"
     try:
         data = json.loads((folder / "submission.json").read_text(encoding="utf-8"))
-        if data["format"] != FORMAT:
-            raise ValueError(f"format {data['format']!r}, not {FORMAT}")
+        known = data["format"] == FORMAT
         hosts = {name: _host_from(host) for name, host in data["hosts"].items()}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"the submission in {folder} cannot be read: {error}", "choose another attempt"
-        ) from error
+        raise UserError(f"the submission in {folder} cannot be read: {error}", hint) from error
+    if not known:
+        raise UserError(f"the submission in {folder} has another format than {FORMAT}", hint)
     return Submission(folder, hosts)
 
 

@@ -236,7 +236,7 @@ class Reporter:
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """What needs no clone goes first; the order of the file counts otherwise."""
-        items.sort(key=lambda item: self._needs_clone(item))
+        items.sort(key=self._needs_clone)
 
     def _needs_clone(self, item: pytest.Item) -> bool:
         check = self._checks.get(function_of(_name(item)))

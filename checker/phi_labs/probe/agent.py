@@ -627,7 +627,7 @@ def answer_capture(question: Json) -> Json:
 
 
 def chosen(root: int, paths: list[str], trouble: list[list[str]]) -> Iterator[Walked]:
-    """The named paths with their parents and, for directories, everything below; missing ones are left out."""
+    """The named paths that exist, with their parents and, for directories, everything below."""
     given: set[str] = set()
     for path in (path.strip("/") for path in paths):
         for place in (*ancestors(path), path):

@@ -374,8 +374,8 @@ def collect(process: subprocess.Popen[Any], given: bytes, question: Json) -> tup
                     waiting.remove(fd)
     finally:
         os.close(ended)
-    for fd in said:
-        drain(fd, said[fd])
+    for fd, text in said.items():
+        drain(fd, text)
     return [bytes(text[:limit]) for text in said.values()], False
 
 

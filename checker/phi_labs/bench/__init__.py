@@ -1,0 +1,9 @@
+"""Measuring speed and memory, side by side with what a user would pick instead.
+
+These machines are shared and noisy: medians of interleaved runs, and ratios, are what counts.
+"""
+
+from phi_labs.bench.report import BenchReport, Figure
+from phi_labs.bench.run import bench
+
+__all__ = ["BenchReport", "Figure", "bench"]
