@@ -135,7 +135,13 @@ class State:
             if not path.exists():
                 fresh = {"install": secrets.token_hex(4), "master_key": secrets.token_hex(32)}
                 self.write_json(path, fresh)
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            try:
+                found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise UserError(
+                    f"{path} is damaged: {error}",
+                    "restore it from a backup; without it every seed changes (PHI_LABS_STATE names another place)",
+                ) from error
         return found
 
     def block_of(self, trainee: str, lab: str, retry: int) -> int:
@@ -166,13 +172,17 @@ class State:
     @contextlib.contextmanager
     def lock(self, name: str, *, wait: bool = True) -> Iterator[bool]:
         """Hold a lock between processes; yields False when ``wait`` is off and another holds it."""
-        with self.lock_file(name).open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                yield False
-                return
-            yield True
+        path = self.lock_file(name)
+        while True:
+            with path.open("a") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                except BlockingIOError:
+                    yield False
+                    return
+                if _still_there(path, file.fileno()):
+                    yield True
+                    return
 
     # -- runs --------------------------------------------------------------------------
 
@@ -183,7 +193,7 @@ class State:
     def save_run(self, run: Run, manifest: Manifest, files: Mapping[str, str]) -> RunFolder:
         """Write a run's description, manifest and key files."""
         folder = self.run_folder(run.trainee, run.lab)
-        folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make_folder(folder.path)
         self.write(folder.manifest, manifest.to_json())
         for name, text in files.items():
             self.write(folder.path / name, text)
@@ -228,9 +238,9 @@ class State:
     def new_attempt(self, trainee: str, lab: str) -> AttemptFolder:
         """A fresh numbered folder that becomes an attempt when ``keep_attempt`` is called."""
         base = self._lab_attempts(trainee, lab)
-        base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make_folder(base)
         path = base / f".grading-{secrets.token_hex(6)}"
-        (path / "submission").mkdir(mode=0o700, parents=True)
+        self._make_folder(path / "submission")
         return AttemptFolder(0, path)
 
     def keep_attempt(self, trainee: str, lab: str, attempt: AttemptFolder) -> AttemptFolder:
@@ -263,7 +273,7 @@ class State:
     def take_hint(self, trainee: str, lab: str, retry: int, objective: str) -> None:
         """Count one more hint; stays taken across reset and stop, since it cannot be unread."""
         base = self._lab_attempts(trainee, lab)
-        base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make_folder(base)
         taken = self.hints(trainee, lab, retry)
         taken[objective] = taken.get(objective, 0) + 1
         self.write_json(base / f"hints-{retry}.json", taken)
@@ -276,12 +286,24 @@ class State:
     def next_retry(self, trainee: str, lab: str) -> int:
         """Move on to a new seed; return its number."""
         base = self._lab_attempts(trainee, lab)
-        base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make_folder(base)
         number = self.retry_of(trainee, lab) + 1
         self.write(base / "retry", str(number))
         return number
 
     # -- files ---------------------------------------------------------------------------
+
+    def _make_folder(self, path: Path) -> None:
+        """A folder below the root, 0700 like every folder on the way to it."""
+        missing = [folder for folder in (path, *path.parents) if self.root in folder.parents]
+        try:
+            for folder in reversed(missing):
+                folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"cannot make {path}: {error.strerror}",
+                "free space there, or name another state directory: PHI_LABS_STATE=/path",
+            ) from error
 
     @staticmethod
     def write(path: Path, text: str) -> None:
@@ -302,3 +324,11 @@ class State:
     def write_json(self, path: Path, data: Any) -> None:
         """Write JSON whole or not at all, 0600."""
         self.write(path, json.dumps(data, indent=1, sort_keys=True) + "\n")
+
+
+def _still_there(path: Path, descriptor: int) -> bool:
+    """Whether a locked file is still the one behind its name: its last holder may have removed it."""
+    try:
+        return path.stat().st_ino == os.fstat(descriptor).st_ino
+    except FileNotFoundError:
+        return False

@@ -19,6 +19,9 @@ _COPY = 256 * 1024
 class Wire:
     """A conversation with a program of ours at the other end of an exec stream.
 
+    An answer that was not heard to its end (a time-out, a check broken off in the middle) ends the
+    conversation: the next question would get the answer to the last one.
+
     Args:
         name: how errors call the other end.
     """
@@ -27,9 +30,17 @@ class Wire:
         self._stream = stream
         self._name = name
         self._buffer = bytearray()
+        self._unheard = False
 
     def say(self, message: Json) -> None:
-        """Send one request line."""
+        """Send one request line.
+
+        Raises:
+            ProbeError: the other end is gone, or an earlier answer was never heard to its end.
+        """
+        if self._unheard:
+            raise ProbeError(f"the conversation with {self._name} is out of step: an answer was not heard")
+        self._unheard = True
         try:
             self._stream.sendall(json.dumps(message, separators=(",", ":")).encode() + b"\n")
         except OSError as error:
@@ -42,6 +53,7 @@ class Wire:
             ProbeTimeout: no answer within ``seconds``.
             ProbeError: the other end died.
         """
+        self._unheard = True
         until = time.monotonic() + seconds
         searched = 0
         while (end := self._buffer.find(b"\n", searched)) < 0:
@@ -51,6 +63,7 @@ class Wire:
             self._more(until)
         answer: Json = json.loads(self._buffer[:end])
         del self._buffer[: end + 1]
+        self._unheard = False
         return answer
 
     def send_chunks(self, source: BinaryIO) -> None:
@@ -60,7 +73,8 @@ class Wire:
         self._send(struct.pack(">I", 0))
 
     def chunks(self, seconds: float) -> Iterator[bytes]:
-        """The chunks of an archive up to the empty one, all within ``seconds``."""
+        """The chunks of an archive up to the empty one, all within ``seconds``; an answer follows."""
+        self._unheard = True
         until = time.monotonic() + seconds
         while True:
             (length,) = struct.unpack(">I", self._exactly(4, until))

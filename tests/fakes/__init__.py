@@ -1,0 +1,1 @@
+"""Stand-ins for what unit tests must not need."""

@@ -1,0 +1,131 @@
+"""JSON lines and chunks: answers belong to their questions, and a conversation that broke stays broken."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from phi_labs.engine.stream import ExecStream
+from phi_labs.errors import ProbeError, ProbeTimeout
+from phi_labs.probe.wire import Wire
+from tests.fakes.engine import frame
+
+
+@dataclass
+class Talk:
+    """Both ends of a conversation."""
+
+    wire: Wire
+    other: socket.socket
+
+    def answers(self, *messages: object) -> None:
+        """The other end says these lines."""
+        self.other.sendall(frame(b"".join(json.dumps(item).encode() + b"\n" for item in messages)))
+
+
+@pytest.fixture
+def talk() -> Iterator[Talk]:
+    mine, theirs = socket.socketpair()
+    theirs.settimeout(2)
+    wire = Wire(ExecStream(mine, "exec"), "the probe")
+    yield Talk(wire, theirs)
+    wire.close()
+    theirs.close()
+
+
+def test_a_question_is_one_line_of_json(talk: Talk) -> None:
+    talk.wire.say({"op": "hello", "name": "ünïcode\n"})
+    line = talk.other.recv(1000)
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+    assert json.loads(line) == {"op": "hello", "name": "ünïcode\n"}
+
+
+def test_an_answer_may_arrive_in_pieces(talk: Talk) -> None:
+    talk.wire.say({"op": "hello"})
+    talk.other.sendall(frame(b'{"agent"'))
+    talk.other.sendall(frame(b"words on standard error", 2))
+    talk.other.sendall(frame(b":1}\n"))
+    assert talk.wire.hear(1) == {"agent": 1}
+
+
+def test_no_answer_in_time_is_told_apart_from_a_death(talk: Talk) -> None:
+    talk.wire.say({"op": "hello"})
+    with pytest.raises(ProbeTimeout):
+        talk.wire.hear(0.02)
+
+
+def test_a_dead_other_end_is_named_with_its_last_words(talk: Talk) -> None:
+    talk.wire.say({"op": "hello"})
+    talk.other.sendall(frame(b"Traceback\nMemoryError\n", 2))
+    talk.other.close()
+    with pytest.raises(ProbeError) as caught:
+        talk.wire.hear(1)
+    assert not isinstance(caught.value, ProbeTimeout)
+    assert "MemoryError" in caught.value.hint
+
+
+def test_a_late_answer_never_counts_for_the_next_question(talk: Talk) -> None:
+    talk.wire.say({"op": "can"})
+    with pytest.raises(ProbeTimeout):
+        talk.wire.hear(0.02)
+    talk.answers({"can": [True]}, {"can": [False]})
+    with pytest.raises(ProbeError, match="out of step"):
+        talk.wire.say({"op": "can"})
+
+
+def test_a_question_that_was_broken_off_ends_the_conversation(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class TimeIsUp(BaseException):
+        pass
+
+    def interrupt(_self: ExecStream, _size: int = 0) -> bytes:
+        raise TimeIsUp
+
+    talk.wire.say({"op": "stat"})
+    monkeypatch.setattr(ExecStream, "recv", interrupt)
+    with pytest.raises(TimeIsUp):
+        talk.wire.hear(1)
+    monkeypatch.undo()
+    talk.answers({"exists": True})
+    with pytest.raises(ProbeError, match="out of step"):
+        talk.wire.say({"op": "stat"})
+
+
+def test_an_archive_that_was_broken_off_ends_the_conversation(talk: Talk) -> None:
+    talk.wire.say({"op": "capture"})
+    talk.answers({"stream": True})
+    assert talk.wire.hear(1) == {"stream": True}
+    talk.other.sendall(frame(struct.pack(">I", 5) + b"abc"))
+    with pytest.raises(ProbeTimeout):
+        list(talk.wire.chunks(0.02))
+    with pytest.raises(ProbeError, match="out of step"):
+        talk.wire.say({"op": "hello"})
+
+
+def test_chunks_end_with_the_empty_one_and_the_next_line_follows(talk: Talk) -> None:
+    talk.wire.say({"op": "capture"})
+    body = struct.pack(">I", 3) + b"abc" + struct.pack(">I", 2) + b"\n{" + struct.pack(">I", 0)
+    talk.other.sendall(frame(b'{"stream":true}\n' + body + b'{"entries":2}\n'))
+    assert talk.wire.hear(1) == {"stream": True}
+    assert b"".join(talk.wire.chunks(1)) == b"abc\n{"
+    assert talk.wire.hear(1) == {"entries": 2}
+    talk.wire.say({"op": "hello"})
+
+
+def test_a_file_is_sent_as_chunks(talk: Talk) -> None:
+    talk.wire.send_chunks(io.BytesIO(b"archive"))
+    assert talk.other.recv(100) == struct.pack(">I", 7) + b"archive" + struct.pack(">I", 0)
+
+
+def test_talking_to_a_closed_end_is_the_probes_trouble(talk: Talk) -> None:
+    talk.other.close()
+    with pytest.raises(ProbeError):
+        talk.wire.send_chunks(io.BytesIO(b"x" * 1_000_000))
