@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import threading
 import time
@@ -10,9 +11,9 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.fakes.engine import frame
 
 from phi_labs.engine.stream import ExecStream
-from tests.fakes.engine import frame
 
 Frames = list[tuple[int, bytes]]
 FRAMES = st.lists(st.tuples(st.sampled_from([1, 2]), st.binary(max_size=40)), max_size=8)
@@ -31,7 +32,7 @@ def pair() -> Iterator[tuple[ExecStream, socket.socket]]:
 def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     """The data cut at these places."""
     edges = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [data[start:end] for start, end in itertools.pairwise(edges)]
 
 
 @settings(max_examples=60, deadline=None)

@@ -23,10 +23,10 @@ from phi_labs.engine.docker import (
 from phi_labs.engine.stream import ExecStream
 from phi_labs.errors import EngineError, MissingObject
 
-PASSWD = "root:x:0:0:root:/root:/bin/bash\nitops:x:1000:1000::/home/itops:/bin/bash\n"
-PASSWD += "intern:x:1001:1001::/home/intern:/bin/bash\nehr:x:980:980::/var/lib/ehr:/usr/sbin/nologin\n"
+ACCOUNTS = "root:x:0:0:root:/root:/bin/bash\nitops:x:1000:1000::/home/itops:/bin/bash\n"
+ACCOUNTS += "intern:x:1001:1001::/home/intern:/bin/bash\nehr:x:980:980::/var/lib/ehr:/usr/sbin/nologin\n"
 GROUP = "root:x:0:\nadm:x:4:intern\nitops:x:1000:\nintern:x:1001:\nehr:x:980:\n"
-FILES = {"/etc/passwd": PASSWD, "/etc/group": GROUP, "/etc/shadow": ""}
+FILES = {"/etc/passwd": ACCOUNTS, "/etc/group": GROUP, "/etc/shadow": ""}
 
 
 @dataclass

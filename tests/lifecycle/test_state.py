@@ -19,8 +19,14 @@ fork = multiprocessing.get_context("fork")
 
 def a_run(trainee: str = "Ada Okafor", lab: str = "small") -> Run:
     return Run(
-        id="abc", lab=lab, trainee=trainee, entity="ce", retry=0, block=7, created_at="2026-03-02T00:00:00+00:00"
-    )  # fmt: skip
+        id="abc",
+        lab=lab,
+        trainee=trainee,
+        entity="ce",
+        retry=0,
+        block=7,
+        created_at="2026-03-02T00:00:00+00:00",
+    )
 
 
 def every_path(folder: Path) -> list[Path]:

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+from tests.fakes.engine import frame
 
 from phi_labs.engine.stream import ExecStream
 from phi_labs.errors import ProbeError, ProbeTimeout
 from phi_labs.probe.wire import Wire
-from tests.fakes.engine import frame
 
 
 @dataclass

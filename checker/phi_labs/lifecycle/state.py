@@ -140,7 +140,7 @@ class State:
             except ValueError as error:
                 raise UserError(
                     f"{path} is damaged: {error}",
-                    "restore it from a backup; without it every seed changes (PHI_LABS_STATE names another place)",
+                    "restore it from a backup; without it every seed changes",
                 ) from error
         return found
 
