@@ -152,10 +152,10 @@ def _remove(installation: Installation, lab: Lab) -> None:
 def _tidy(installation: Installation, lab: Lab, *, keep_probe: bool) -> None:
     """Remove spares that nobody needs any more, and the probe if the demo brought it."""
     from phi_labs.lifecycle.housekeeping import LOCK  # noqa: PLC0415 - the SDK
-    from phi_labs.lifecycle.pool import tidy  # noqa: PLC0415
+    from phi_labs.lifecycle.pool import spares_wanted, tidy  # noqa: PLC0415
 
     with installation.state.lock(LOCK):
-        tidy(installation, lab)
+        tidy(installation, lab if spares_wanted() else None)
     mine = {"kind": "run", "install": installation.state.install}
     if not keep_probe and not installation.engine.containers(mine):
         for container in _probes(installation):

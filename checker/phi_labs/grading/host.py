@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -163,7 +164,8 @@ class Host:
         self._interpreter = interpreter
         self._connect = connect
         self._memory: dict[Any, Any] = {}
-        self._generation = 0
+        # Unique: the probe remembers a walk per generation, and this machine's pid outlives a grading.
+        self._generation = secrets.token_hex(8)
 
     @property
     def name(self) -> str:
@@ -368,7 +370,7 @@ class Host:
     def forget(self) -> None:
         """Forget what was remembered: the machine may have changed."""
         self._memory.clear()
-        self._generation += 1
+        self._generation = secrets.token_hex(8)
 
     # -- asking ------------------------------------------------------------------------------
 
@@ -401,8 +403,7 @@ class Host:
         return parse_accounts(*texts)
 
     def _read_sudoers(self) -> Sudoers:
-        main = _decoded(self.question("read", path="/etc/sudoers", limit=ACCOUNT_FILE_LIMIT))
-        return self._reader().sudoers(self._machine, self.accounts, main)
+        return self._reader().sudoers(self._machine, self.accounts)
 
     def _ids(self, user: str | int) -> tuple[int, int, list[int]]:
         if isinstance(user, int):

@@ -6,6 +6,7 @@ the pristine image parse the copies.
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
@@ -20,7 +21,12 @@ from phi_labs.probe.client import Probe
 from phi_labs.probe.hands_client import Ran
 
 DEADLINE = 10.0
-_INCLUDE = re.compile(r"^\s*[#@]include(?:dir)?\s+(\S+)", re.MULTILINE)
+# Configuration may pull in files from anywhere: what is included is copied as well, some levels deep.
+_SUDO_INCLUDE = re.compile(r"^\s*[#@]include(?:dir)?\s+\"?([^\"\n]+?)\"?\s*$", re.MULTILINE)
+_SSHD_INCLUDE = re.compile(r"^\s*include[\s=]+(.+?)\s*$", re.MULTILINE | re.IGNORECASE)
+_ROTATE_INCLUDE = re.compile(r"^\s*include\s+(\S+)\s*$", re.MULTILINE)
+INCLUDE_LEVELS = 5
+TEXT_LIMIT = 1024 * 1024
 _ROTATING = re.compile(r"^rotating pattern: (.*?)\s+(forced from command line|after .*?|weekly|monthly|yearly|hourly|[0-9]+ bytes)\s*\((\d+|no old logs will be kept).*?\)", re.MULTILINE)  # fmt: skip # noqa: E501
 
 
@@ -109,10 +115,9 @@ class Interpreter:
     probe: Probe
     _laid_out: set[str] = field(default_factory=set)
 
-    def sudoers(self, target: Machine, accounts: Accounts, main: str) -> Sudoers:
-        """Read /etc/sudoers and what it includes; ``main`` is its text."""
-        paths = ["/etc/sudoers", "/etc/sudoers.d", *_included(main)]
-        self._lay_out(target, paths)
+    def sudoers(self, target: Machine, accounts: Accounts) -> Sudoers:
+        """Read /etc/sudoers and what it includes."""
+        self._lay_out(target, ["/etc/sudoers", "/etc/sudoers.d"], _SUDO_INCLUDE, "/etc")
         checked = self._run(["/usr/sbin/visudo", "-c"])
         converted = self._run(["/usr/bin/cvtsudoers", "-e", "-f", "json", "/etc/sudoers"])
         try:
@@ -124,7 +129,7 @@ class Interpreter:
 
     def sshd(self, target: Machine, connection: str | None = None) -> dict[str, list[str]]:
         """The effective server configuration; ``connection`` as for ``sshd -C`` resolves Match blocks."""
-        self._lay_out(target, ["/etc/ssh"])
+        self._lay_out(target, ["/etc/ssh/sshd_config", "/etc/ssh"], _SSHD_INCLUDE, "/etc/ssh")
         extra = ["-C", connection] if connection else []
         self._run(["/bin/mkdir", "-p", "/run/sshd"])
         ran = self._run(["/usr/sbin/sshd", "-T", *extra])
@@ -137,7 +142,7 @@ class Interpreter:
 
     def logrotate(self, target: Machine) -> list[Rotation]:
         """What the daily logrotate run would do, as ``logrotate -d`` reads the configuration."""
-        self._lay_out(target, ["/etc/logrotate.conf", "/etc/logrotate.d"])
+        self._lay_out(target, ["/etc/logrotate.conf", "/etc/logrotate.d"], _ROTATE_INCLUDE, "/etc")
         ran = self._run(["/usr/sbin/logrotate", "-d", "/etc/logrotate.conf"])
         text = (ran.stdout + ran.stderr).decode(errors="replace")
         return [
@@ -149,9 +154,15 @@ class Interpreter:
             for patterns, interval, kept in _ROTATING.findall(text)
         ]
 
-    def _lay_out(self, target: Machine, paths: Sequence[str]) -> None:
-        """Replace these paths of the interpreter by copies of the target's."""
-        new = [path for path in dict.fromkeys(paths) if path not in self._laid_out]
+    def _lay_out(self, target: Machine, paths: Sequence[str], include: re.Pattern[str], base: str) -> None:
+        """Replace these paths of the interpreter, and what they include, by copies of the target's."""
+        wanted = list(paths)
+        for _ in range(INCLUDE_LEVELS):
+            more = [path for path in self._included(target, wanted, include, base) if path not in wanted]
+            if not more:
+                break
+            wanted += more
+        new = [path for path in dict.fromkeys(wanted) if path not in self._laid_out]
         if not new:
             return
         archive = io.BytesIO()
@@ -162,15 +173,36 @@ class Interpreter:
         self.machine.hands.apply([path.strip("/") for path in new], archive)
         self._laid_out.update(new)
 
+    def _included(
+        self, target: Machine, paths: Sequence[str], include: re.Pattern[str], base: str
+    ) -> list[str]:
+        """What the files at ``paths`` (directories: the files in them) include, wildcards cut off."""
+        files = [file for path in paths for file in (path, *self._entries(target, path))]
+        texts = (self._text(target, file) for file in dict.fromkeys(files))
+        named = (word for text in texts for match in include.findall(text) for word in match.split())
+        return [_without_wildcards(path if path.startswith("/") else f"{base}/{path}") for path in named]
+
+    def _entries(self, target: Machine, path: str) -> list[str]:
+        answer = self.probe.ask("list", pid=target.pid, path=path, limit=1000)
+        return [f"{path}/{name}" for name in answer.get("names", ())]
+
+    def _text(self, target: Machine, path: str) -> str:
+        answer = self.probe.ask("read", pid=target.pid, path=path, limit=TEXT_LIMIT)
+        return base64.b64decode(answer.get("data", "")).decode(errors="surrogateescape")
+
     def _run(self, argv: Sequence[str]) -> Ran:
         if self.machine.hands is None:
             raise ProbeError("the interpreter has no hands")
         return self.machine.hands.run(argv, uid=0, gid=0, groups=[], timeout=DEADLINE)
 
 
-def _included(text: str) -> list[str]:
-    """Absolute paths that sudoers includes."""
-    return [path for path in _INCLUDE.findall(text) if path.startswith("/")]
+def _without_wildcards(path: str) -> str:
+    """The directory above the first part of a path that has a wildcard; the path itself without any."""
+    parts = path.split("/")
+    for number, part in enumerate(parts):
+        if set("*?[%") & set(part):
+            return "/".join(parts[:number]) or "/etc"
+    return path
 
 
 def _grant(spec: dict[str, Any]) -> Grant:

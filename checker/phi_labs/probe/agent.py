@@ -45,6 +45,8 @@ LIVE_MOUNTS = frozenset({"dev", "dev/shm", "dev/mqueue"})
 MAX_DEPTH = 1500
 LONG_PATH = 4000
 HELD_LIMIT = 100_000
+CHOSEN_LIMIT = 400
+MAX_LINKS = 200
 CHUNK = 1 << 20
 CACHE = "/run/phi"
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -99,21 +101,33 @@ def file_system(fd: int) -> int:
     return int(struct.unpack_from("=q", buffer, 0)[0])
 
 
+def started_at(pid: int) -> int:
+    """When a process started, in clock ticks since the boot of the engine's machine."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return int(file.read(4096).rpartition(b")")[2].split()[19])
+
+
 class Roots:
-    """Root directories of containers by the pid of their first process, checked once each."""
+    """Root directories of containers by the pid of their first process, checked once each.
+
+    A conversation may outlive many machines, and pids come again: the start time tells them apart.
+    """
 
     def __init__(self) -> None:
-        self._open: dict[int, int] = {}
+        self._open: dict[int, tuple[int, int]] = {}
 
     def __getitem__(self, pid: int) -> int:
-        if pid not in self._open:
-            self._open[pid] = self._checked(pid)
-        return self._open[pid]
+        started = started_at(pid)
+        known = self._open.get(pid)
+        if known is None or known[0] != started:
+            self.forget(pid)
+            known = self._open[pid] = (started, self._checked(pid))
+        return known[1]
 
     def forget(self, pid: int) -> None:
-        fd = self._open.pop(pid, None)
-        if fd is not None:
-            os.close(fd)
+        known = self._open.pop(pid, None)
+        if known is not None:
+            os.close(known[1])
 
     @staticmethod
     def _checked(pid: int) -> int:
@@ -627,27 +641,77 @@ def answer_capture(question: Json) -> Json:
 
 
 def chosen(root: int, paths: list[str], trouble: list[list[str]]) -> Iterator[Walked]:
-    """The named paths that exist, with their parents and, for directories, everything below."""
+    """The named paths that exist, with their parents and, for directories, everything below.
+
+    What a symlink among them leads to is chosen as well: configuration may hide behind one.
+    """
     given: set[str] = set()
-    for path in (path.strip("/") for path in paths):
-        for place in (*ancestors(path), path):
-            holder, name = os.path.split(place)
-            try:
-                directory = openat2(root, holder, READ | os.O_DIRECTORY)
-            except OSError:
-                break
-            try:
-                status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-                if place not in given:
-                    given.add(place)
-                    yield Walked(directory, name, place, status)
-                if place == path and stat.S_ISDIR(status.st_mode):
-                    inner = os.open(name, READ | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
-                    yield from below(inner, place + "/", trouble)
-            except FileNotFoundError:
-                break
-            finally:
-                os.close(directory)
+    waiting = [path.strip("/") for path in paths]
+    for _ in range(CHOSEN_LIMIT):
+        if not waiting:
+            return
+        path = waiting.pop()
+        for item in one_chosen(root, path, trouble):
+            if stat.S_ISLNK(item.status.st_mode):
+                waiting.append(canonical(root, item.path))
+            if item.path not in given:
+                given.add(item.path)
+                yield item
+    trouble.append([waiting[0], "too many symbolic links"])
+
+
+def one_chosen(root: int, path: str, trouble: list[list[str]]) -> Iterator[Walked]:
+    """A path's parents, itself, and what is below it; symlinks are not followed."""
+    for place in (*ancestors(path), path):
+        holder, name = os.path.split(place)
+        try:
+            directory = openat2(root, holder, READ | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError:
+            return
+        try:
+            status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            yield Walked(directory, name, place, status)
+            if place == path and stat.S_ISDIR(status.st_mode):
+                inner = os.open(name, READ | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
+                yield from below(inner, place + "/", trouble)
+        except FileNotFoundError:
+            return
+        finally:
+            os.close(directory)
+
+
+def canonical(root: int, path: str) -> str:
+    """The path with its symlinks resolved inside the root, as far as it exists."""
+    done: list[str] = []
+    todo = path.split("/")
+    for _ in range(MAX_LINKS):
+        if not todo:
+            break
+        part = todo.pop(0)
+        if part in ("", "."):
+            continue
+        if part == "..":
+            done = done[:-1]
+            continue
+        target = link_target(root, "/".join([*done, part]))
+        if target is None:
+            done.append(part)
+            continue
+        done = [] if target.startswith("/") else done
+        todo = target.split("/") + todo
+    return "/".join(done)
+
+
+def link_target(root: int, path: str) -> str | None:
+    """What a symlink says; None when the path is none."""
+    try:
+        fd = openat2(root, path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return os.readlink("", dir_fd=fd) if stat.S_ISLNK(os.fstat(fd).st_mode) else None
+    finally:
+        os.close(fd)
 
 
 def ancestors(path: str) -> list[str]:
@@ -675,17 +739,20 @@ class Changed:
 
 
 # One walk serves every question until the client says that the machine may have changed.
-WALKS: dict[tuple[int, str, bool], tuple[int, Changed]] = {}
+WALKS: dict[tuple[int, str, bool], tuple[str, Changed]] = {}
+WALKS_LIMIT = 16
 
 
 def changed_since(question: Json) -> Changed:
     """The machine's differences to image ``key`` (all its paths without one), at this ``generation``."""
     pid, key, live = question["pid"], question.get("key") or "", question.get("live", False)
-    generation: int = question["generation"]
+    generation: str = question["generation"]
     known = WALKS.get((pid, key, live))
     if known is None or known[0] != generation:
         base = need_baseline(key) if key else {}
         known = (generation, Changed(ROOTS[pid], base, live))
+        if len(WALKS) >= WALKS_LIMIT:
+            WALKS.clear()
         WALKS[pid, key, live] = known
     return known[1]
 
