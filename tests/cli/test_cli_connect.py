@@ -152,7 +152,10 @@ def test_no_ssh_server_points_to_the_rescue_console(connect: Connect, engine: Pl
 
 
 def test_a_machine_that_is_frozen_for_grading_is_waited_for(connect: Connect, engine: PlayedEngine) -> None:
-    frozen = (409, {"message": "Container c1 is paused, unpause the container before exec"})
+    frozen: tuple[int, dict[str, object]] = (
+        409,
+        {"message": "Container c1 is paused, unpause the container before exec"},
+    )
     engine.created = [frozen, frozen, (201, {"Id": "e1"})]
     engine.process = lambda sock: sock.sendall(frame(1, b"SSH-2.0"))
     done = connect("log-access")
