@@ -64,7 +64,7 @@ class ContainerSpec:
     host_pids: bool = False
     no_new_privileges: bool = False
     tmpfs: Mapping[str, str] = field(default_factory=dict)
-    attachable: bool = False  # its first process talks over ``Engine.attach``, and nothing is logged
+    attachable: bool = False  # its first process is talked to over ``Engine.attach``, nothing is logged
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from phi_labs.grading.clone import Machine
 from phi_labs.lifecycle.installation import Installation
-from phi_labs.lifecycle.machines import BOOT, host_spec, image_accounts, wait_for_ssh
+from phi_labs.lifecycle.machines import BOOT, host_spec, image_accounts, start_with, wait_for_ssh
 from phi_labs.lifecycle.pool import TAKEN, Lease, network_for
 from phi_labs.lifecycle.runs import planted
 from phi_labs.model.lab import Lab
@@ -47,8 +47,7 @@ def control_machines(
     planting = planted(installation, lab, run, accounts)
     machines = {}
     for name, container in containers.items():
-        engine.put_archive(container, planting.archive(name))
-        engine.start(container)
+        start_with(engine, container, planting.archive(name))
     for name, container in containers.items():
         wait_for_ssh(engine, container).close()
         pid = engine.inspect(container).pid

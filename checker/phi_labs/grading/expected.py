@@ -71,9 +71,27 @@ def _checks_in(path: Path) -> Iterator[Check]:
         tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     except (SyntaxError, UnicodeDecodeError, OSError) as error:
         raise UserError(f"{path} cannot be read: {error}", "mend the check file") from error
+    _refuse_hidden(tree, path)
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
             yield Check(f"{path.name}::{node.name}", _target(node, path), _fixtures(node))
+
+
+def _refuse_hidden(tree: ast.Module, path: Path) -> None:
+    """What would be overridden, or run without being expected, is a mistake of the author's."""
+    plain = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    seen: set[str] = set()
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or not node.name.startswith("test_"):
+            continue
+        if node not in plain:
+            raise UserError(
+                f"{path}:{node.lineno}: {node.name} is no plain function at the top level of the file",
+                "a check stands for itself, in no class and under no condition",
+            )
+        if node.name in seen:
+            raise UserError(f"{path}:{node.lineno}: {node.name} stands there twice", "give it another name")
+        seen.add(node.name)
 
 
 def _target(node: ast.FunctionDef, path: Path) -> str:

@@ -47,7 +47,20 @@ def host_spec(  # noqa: PLR0913 - the facts of one container
         limits=Limits(memory=host.memory_bytes, pids=host.pids, cpus=host.cpus),
         capabilities=host.capabilities if capabilities is None else capabilities,
         network=network,
+        attachable=True,
     )
+
+
+def start_with(engine: Engine, container: str, archive: bytes) -> None:
+    """Start a container whose first process is ``phi-boot --stay``, sending files along (maybe none)."""
+    engine.start(container)
+    stream = engine.attach(container)
+    try:
+        stream.sendall(f"{len(archive)}\n".encode() + archive)
+    except OSError as error:
+        raise EngineError(f"container {container[:12]} ended while it was started: {error}") from error
+    finally:
+        stream.close()
 
 
 def image_accounts(installation: Installation, image: str, container: str) -> Accounts:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import io
 import random
 import sys
 import tarfile
-from collections.abc import Callable, Iterable
+import traceback
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -16,7 +18,7 @@ from typing import Any
 
 from phi_fixtures import EPOCH, Hospital, Patient
 from phi_fixtures.manifest import Manifest
-from phi_labs.errors import UserError
+from phi_labs.errors import PhiLabsError, UserError
 from phi_labs.lifecycle.accounts import Accounts
 from phi_labs.lifecycle.keys import KeyPair, derived_key
 from phi_labs.model.entity import Entity
@@ -168,7 +170,26 @@ class Planting:
 def plant(planting: Planting) -> None:
     """Fill ``planting``: access for trainee and personas, then what the lab's own plant.py adds."""
     _plant_access(planting)
-    _lab_module(planting.lab).plant(planting)
+    with _blamed_on(planting.lab):
+        _lab_module(planting.lab).plant(planting)
+
+
+@contextlib.contextmanager
+def _blamed_on(lab: Lab) -> Iterator[None]:
+    """Turn whatever a lab's own plant.py raises into a word to its author."""
+    try:
+        yield
+    except PhiLabsError:
+        raise
+    except Exception as error:
+        path = lab.folder / "plant.py"
+        lines = [
+            frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)
+        ]
+        where = f"{path}:{lines[-1]}" if lines else str(path)
+        raise UserError(
+            f"{where} fails: {type(error).__name__}: {error}", "mend it; --debug shows more"
+        ) from error
 
 
 def trainee_key(seed: bytes) -> KeyPair:

@@ -177,7 +177,7 @@ def _create(  # noqa: PLR0913, PLR0917 - what decides a container
         network=network,
         capabilities=KINDS[kind],
     )
-    return installation.engine.create(replace(spec, name=name, attachable=True))
+    return installation.engine.create(replace(spec, name=name))
 
 
 def _spares(installation: Installation, image: str, kind: str) -> list[str]:

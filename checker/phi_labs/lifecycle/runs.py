@@ -14,7 +14,7 @@ from phi_labs.engine.docker import LABEL_PREFIX, ContainerSummary
 from phi_labs.errors import EngineError, MissingObject, UserError
 from phi_labs.lifecycle.accounts import Accounts
 from phi_labs.lifecycle.installation import Installation
-from phi_labs.lifecycle.machines import BOOT, host_spec, image_accounts, wait_for_ssh
+from phi_labs.lifecycle.machines import BOOT, host_spec, image_accounts, start_with, wait_for_ssh
 from phi_labs.lifecycle.plant import Planting, host_key, plant, trainee_key
 from phi_labs.lifecycle.pool import request_spares
 from phi_labs.lifecycle.ssh_config import ssh_files
@@ -236,8 +236,7 @@ def _made(installation: Installation, lab: Lab, run: Run) -> Run:
     accounts = {host: image_accounts(installation, images[host], containers[host]) for host in containers}
     planting = planted(installation, lab, run, accounts)
     for name, container in containers.items():
-        engine.put_archive(container, planting.archive(name))
-        engine.start(container)
+        start_with(engine, container, planting.archive(name))
     run = replace(run, images=images, containers=containers, network=network, state=RunState.READY)
     folder = state.run_folder(run.trainee, run.lab)
     hosts = {host.name: host_key(planting.seed, host.name).public for host in lab.hosts}
@@ -316,7 +315,7 @@ def _resume(installation: Installation, run: Run) -> bool:
         elif not state.running:
             # The only place where a root that a trainee changed is started by the engine: their
             # own machine after a power cut. Grading never does that, it starts pristine ones.
-            engine.start(state.id)
+            start_with(engine, state.id, b"")
     for state in states.values():
         if state.status != "running":
             wait_for_ssh(engine, state.id).close()
