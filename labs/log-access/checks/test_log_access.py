@@ -89,13 +89,20 @@ def opened_since(doors, earlier):
     return [door for door in doors if any((door.user, found) not in known for found in door.identifiers)]
 
 
+ASIDE = ".aside"
+
+
 def told(doors):
     """Who can read how much, and where, in one line."""
-    names, paths = list(dict.fromkeys(door.name for door in doors)), sorted({door.path for door in doors})
+    names = list(dict.fromkeys(door.name for door in doors))
+    if len(names) > 2:
+        names = list(dict.fromkeys(door.user for door in doors))
+    who = ", ".join(names[:4]) + (f" and {len(names) - 4} more accounts" if len(names) > 4 else "")
+    # A check may have moved a file aside; the trainee knows it by its own name.
+    paths = sorted({door.path.removesuffix(ASIDE) for door in doors})
+    where = paths[0] + (f" and {len(paths) - 1} more files" if len(paths) > 1 else "")
     count = len(frozenset().union(*(door.identifiers for door in doors)))
-    who = ", ".join(names[:3]) + (f" and {len(names) - 3} more account(s)" if len(names) > 3 else "")
-    where = paths[0] + (f" and {len(paths) - 1} more file(s)" if len(paths) > 1 else "")
-    return f"{who} can read {count} patient identifier(s) in {where}"
+    return f"{who} can read {count} patient identifiers in {where}"
 
 
 def of_sites(planted, *sites):
@@ -146,8 +153,8 @@ def made_trial(host, planted):
     host.run(["/usr/sbin/logrotate", "--force", "/etc/logrotate.conf"], timeout=20.0)
     trial.landed[ROTATED] = look_up(host, planted, ROTATED, trial.landed[BEFORE])
     for path in sorted(trial.landed[ROTATED]):
-        host.run(["/bin/mv", path, f"{path}.aside"])
-    trial.aside = frozenset(f"{path}.aside" for path in trial.landed[ROTATED])
+        host.run(["/bin/mv", path, f"{path}{ASIDE}"])
+    trial.aside = frozenset(f"{path}{ASIDE}" for path in trial.landed[ROTATED])
     host.run(["/etc/init.d/rsyslog", "rotate"])
     trial.landed[RECREATED] = look_up(host, planted, RECREATED, trial.landed[ROTATED])
     everything = known.union(*(canary(planted, number) for number in trial.landed))
