@@ -6,8 +6,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from phi_labs.cli import completion
 
 HEAVY = ("docker", "paramiko", "pytest", "cryptography", "requests")
 NOT_FOR_CONNECT = (
@@ -23,11 +26,11 @@ NOT_FOR_CONNECT = (
 )
 
 
-def modules_after(words: list[str], tmp_path: Path) -> set[str]:
-    """Top-level modules that are loaded once this command has run."""
+def modules_after(commands: list[list[str]], tmp_path: Path) -> set[str]:
+    """Top-level modules that are loaded once these commands have run."""
     script = (
         "import sys\nfrom phi_labs.__main__ import main\n"
-        f"main({words!r})\nprint('MODULES', *{{name.split('.')[0] for name in sys.modules}})"
+        f"for words in {commands!r}: main(words)\nprint('MODULES', *{{name.split('.')[0] for name in sys.modules}})"
     )
     environment = {**os.environ, "PHI_LABS_STATE": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
@@ -41,9 +44,9 @@ def modules_after(words: list[str], tmp_path: Path) -> set[str]:
     return set(done.stdout.rpartition("MODULES")[2].split())
 
 
-@pytest.mark.parametrize("words", [["--help"], ["labs"], ["grade", "--help"], ["hint", "log-access"]])
-def test_commands_that_read_need_neither_engine_nor_ssh_nor_pytest(words: list[str], tmp_path: Path) -> None:
-    assert not modules_after(words, tmp_path) & set(HEAVY)
+def test_commands_that_read_need_neither_engine_nor_ssh_nor_pytest(tmp_path: Path) -> None:
+    commands = [["--help"], ["grade", "--help"], ["labs"], ["brief", "log-access"], ["hint", "log-access"]]
+    assert not modules_after(commands, tmp_path) & set(HEAVY)
 
 
 def test_connect_imports_next_to_nothing(tmp_path: Path) -> None:
@@ -51,30 +54,31 @@ def test_connect_imports_next_to_nothing(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "run.json").write_text('{"containers": {"ehr1": "c"}}')
     words = ["connect", "small", "--trainee", "anna", "--host", "nowhere"]
-    assert not modules_after(words, tmp_path) & set(NOT_FOR_CONNECT)
+    assert not modules_after([words], tmp_path) & set(NOT_FOR_CONNECT)
 
 
-@pytest.mark.parametrize(
-    ("typed", "expected"),
-    [
-        ("phi-labs gra", "grade"),
-        ("phi-labs grade log", "log-access"),
-        ("phi-labs hint log-access next-l", "next-logrotate-file"),
-        ("phi-labs attempt log-access refe", "reference"),
-        ("phi-labs start log-access --entity b", "ba"),
-    ],
-)
-def test_the_shell_completes_what_exists(typed: str, expected: str, tmp_path: Path) -> None:
+def test_the_shell_completes_commands_and_labs(tmp_path: Path) -> None:
     environment = {
         **os.environ,
         "_PHI_LABS_COMPLETE": "complete_bash",
-        "COMP_WORDS": typed,
-        "COMP_CWORD": str(typed.count(" ")),
+        "COMP_WORDS": "phi-labs hint log-access next-l",
+        "COMP_CWORD": "3",
         "PHI_LABS_STATE": str(tmp_path),
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
     done = subprocess.run(
         [sys.executable, "-m", "phi_labs"], env=environment, capture_output=True, text=True, check=False
     )
-    assert done.stdout.split() == [expected]
-    assert done.returncode == 0
+    assert (done.stdout, done.returncode) == ("next-logrotate-file", 0)
+
+
+def test_what_is_typed_after_a_lab_is_completed_from_it(
+    content: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PHI_LABS_CONTENT", str(content))
+    typed = SimpleNamespace(params={"lab": "small"})
+    assert completion.labs("sm") == ["small"]
+    assert completion.objectives(typed, "") == ["todays-log", "older-logs"]  # type: ignore[arg-type]
+    assert completion.attempts(typed, "wrong") == ["wrong-live-only"]  # type: ignore[arg-type]
+    unknown = SimpleNamespace(params={"lab": "../x"})
+    assert completion.objectives(unknown, "") == []  # type: ignore[arg-type]
