@@ -30,7 +30,8 @@ def modules_after(commands: list[list[str]], tmp_path: Path) -> set[str]:
     """Top-level modules that are loaded once these commands have run."""
     script = (
         "import sys\nfrom phi_labs.__main__ import main\n"
-        f"for words in {commands!r}: main(words)\nprint('MODULES', *{{name.split('.')[0] for name in sys.modules}})"
+        f"for words in {commands!r}: main(words)\n"
+        "print('MODULES', *{name.split('.')[0] for name in sys.modules})"
     )
     environment = {**os.environ, "PHI_LABS_STATE": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
@@ -69,7 +70,7 @@ def test_the_shell_completes_commands_and_labs(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "phi_labs"], env=environment, capture_output=True, text=True, check=False
     )
-    assert (done.stdout, done.returncode) == ("next-logrotate-file", 0)
+    assert (done.stdout, done.returncode) == ("next-logrotate-file\n", 0)
 
 
 def test_what_is_typed_after_a_lab_is_completed_from_it(
