@@ -41,7 +41,13 @@ class FakeContainer:
     oom_killed: bool = False
     exit_code: int = 0
     files: dict[str, bytes] = field(default_factory=dict)
-    attached: list[socket.socket] = field(default_factory=list)
+    heard: bytearray = field(default_factory=bytearray)
+
+    @property
+    def sent_along(self) -> dict[str, bytes]:
+        """The regular files of the archive that was sent to the first process (see ``start_with``)."""
+        _, _, tar = bytes(self.heard).partition(b"\n")
+        return unpacked(tar)
 
 
 class FakeEngine(Engine):
@@ -138,19 +144,12 @@ class FakeEngine(Engine):
 
     def remove(self, container: str) -> None:
         self._called("remove")
-        machine = self.machines.pop(container, None)
-        if machine is not None:
-            for end in machine.attached:
-                end.close()
+        self.machines.pop(container, None)
 
     def put_archive(self, container: str, tar: bytes, path: str = "/") -> None:
         self._called("put_archive")
         machine = self._machine(container)
-        with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
-            for member in archive:
-                data = archive.extractfile(member) if member.isreg() else None
-                if data is not None:
-                    machine.files[f"{path.rstrip('/')}/{member.name}"] = data.read()
+        machine.files |= unpacked(tar, path.rstrip("/"))
 
     def get_archive(self, container: str, path: str, limit: int = 16 * 1024 * 1024) -> bytes:
         machine = self._machine(container)
@@ -185,10 +184,14 @@ class FakeEngine(Engine):
         return ExecStream(mine, "exec")
 
     def attach(self, container: str) -> ExecStream:
+        """What is sent is kept in ``heard``; nothing is ever answered."""
+        self._called("attach")
+        machine = self._machine(container)
+        if machine.status != "running":
+            raise EngineError(f"could not attach to container {container[:12]}: it is not running")
         mine, theirs = socket.socketpair()
-        self._machine(container).attached.append(theirs)
-        mine.settimeout(self.deadline)
-        return ExecStream(mine, "")
+        theirs.close()
+        return _Heard(mine, machine.heard)
 
     # -- networks ----------------------------------------------------------------------
 
@@ -251,6 +254,28 @@ class FakeEngine(Engine):
         if machine.status != before:
             raise EngineError(f"could not {name} container {container[:12]}: it is {machine.status}")
         machine.status = after
+
+
+class _Heard(ExecStream):
+    """A stream whose other end listens and says nothing."""
+
+    def __init__(self, sock: socket.socket, heard: bytearray) -> None:
+        super().__init__(sock, "")
+        self._heard = heard
+
+    def sendall(self, data: bytes | memoryview) -> None:
+        self._heard.extend(data)
+
+
+def unpacked(tar: bytes, place: str = "") -> dict[str, bytes]:
+    """Path -> content of the regular files of an archive."""
+    found = {}
+    with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
+        for member in archive:
+            data = archive.extractfile(member) if member.isreg() else None
+            if data is not None:
+                found[f"{place}/{member.name}"] = data.read()
+    return found
 
 
 def frame(data: bytes, kind: int = 1) -> bytes:

@@ -48,6 +48,7 @@ HELD_LIMIT = 100_000
 CHOSEN_LIMIT = 400
 MAX_LINKS = 200
 CHUNK = 1 << 20
+GZIP = b"\x1f\x8b"
 CACHE = "/run/phi"
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -181,7 +182,7 @@ def answer_stat(question: Json) -> Json:
     """Status of a path; ``follow`` resolves a final symlink inside the lab's root."""
     flags = os.O_PATH | os.O_CLOEXEC | (0 if question.get("follow") else os.O_NOFOLLOW)
     try:
-        fd = openat2(ROOTS[question["pid"]], path_of(question), flags)
+        fd = open_inside(ROOTS[question["pid"]], path_of(question), flags)
     except OSError as error:
         return {"exists": False, "errno": errno.errorcode.get(error.errno or 0, "?")}
     try:
@@ -196,13 +197,13 @@ def answer_stat(question: Json) -> Json:
 
 def open_regular(pid: int, path: str) -> int:
     """Open a regular file for reading without ever blocking."""
-    fd = openat2(ROOTS[pid], path, os.O_PATH | os.O_CLOEXEC)
+    fd = open_inside(ROOTS[pid], path, os.O_PATH | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise Refused(f"{path} is not a regular file")
     finally:
         os.close(fd)
-    fd = openat2(ROOTS[pid], path, READ)
+    fd = open_inside(ROOTS[pid], path, READ)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise Refused(f"{path} is not a regular file")
@@ -235,7 +236,7 @@ def answer_hash(question: Json) -> Json:
 
 def answer_list(question: Json) -> Json:
     """Names in a directory, at most ``limit``."""
-    fd = openat2(ROOTS[question["pid"]], path_of(question), READ | os.O_DIRECTORY)
+    fd = open_inside(ROOTS[question["pid"]], path_of(question), READ | os.O_DIRECTORY)
     try:
         names: list[str] = []
         with os.scandir(fd) as entries:
@@ -853,7 +854,7 @@ class Sweep:
         found = self._scan(data_of(fd), path)
         if found:
             yield "plain", sorted(found)
-        if head == b"\x1f\x8b":
+        if head == GZIP:
             os.lseek(fd, 0, os.SEEK_SET)
             found = self._scan(self._gunzip(fd, path), path)
             if found:
@@ -875,17 +876,25 @@ class Sweep:
 
     def _gunzip(self, fd: int, path: str) -> Iterator[bytes]:
         """Decompressed chunks of every member, bounded; damage is a note, not an error."""
-        unpacker = zlib.decompressobj(31)
+        data, ended, unpacker = b"", False, None
         try:
-            while data := os.read(fd, CHUNK):
-                while data:
-                    yield unpacker.decompress(data, CHUNK)
-                    data = unpacker.unconsumed_tail
-                    if unpacker.eof:
-                        data = unpacker.unused_data
-                        unpacker = zlib.decompressobj(31)
-                        if not data.startswith(b"\x1f\x8b"):
-                            break
+            while True:
+                if len(data) < len(GZIP) and not ended:  # a member's first two bytes may be cut apart
+                    more = os.read(fd, CHUNK)
+                    data, ended = data + more, not more
+                    continue
+                if unpacker is None:
+                    if not data.startswith(GZIP):
+                        return  # the end, or padding, which gzip itself passes over
+                    unpacker = zlib.decompressobj(31)
+                if not data:
+                    self.notes.append([path, "damaged gzip data: it ends early"])
+                    yield unpacker.flush()
+                    return
+                yield unpacker.decompress(data, CHUNK)
+                data = unpacker.unconsumed_tail
+                if unpacker.eof:
+                    data, unpacker = unpacker.unused_data, None
         except zlib.error as error:
             self.notes.append([path, f"damaged gzip data: {error}"])
 
@@ -911,9 +920,13 @@ def answer_sweep(question: Json) -> Json:
             continue
         files += 1
         identity = (asked, status.st_dev, status.st_ino, status.st_ctime_ns, status.st_size)
-        if identity not in HELD:
-            HELD[identity] = sweep.path(root, path)
-        hits += [["/" + path, layer, numbers] for layer, numbers in HELD[identity]]
+        held = HELD.get(identity)
+        if held is None:
+            noted = len(sweep.notes)
+            held = sweep.path(root, path)
+            if len(sweep.notes) == noted:  # what was not read to its end is read again the next time
+                HELD[identity] = held
+        hits += [["/" + path, layer, numbers] for layer, numbers in held]
     if len(HELD) > HELD_LIMIT:
         HELD.clear()
     return {"hits": hits, "files": files, "notes": (sweep.notes + found.trouble)[:200]}

@@ -1,0 +1,378 @@
+"""The trusted reader's own functions, on folders of this machine: patterns, holes, sweeps, walks, paths."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import random
+import re
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from phi_labs.probe import agent
+from phi_labs.probe.agent import Sweep, trie_pattern
+
+WORDS = st.lists(st.text("ab-1", min_size=1, max_size=4).map(str.encode), min_size=1, max_size=6, unique=True)
+GENEROUS = 1 << 30
+PID = 4711
+
+
+def leftmost_longest(words: list[bytes], text: bytes) -> list[bytes]:
+    """What an expression of many literals must find, one place after the other."""
+    found, at = [], 0
+    while at < len(text):
+        here = max((word for word in words if text.startswith(word, at)), key=len, default=b"")
+        found += [here] if here else []
+        at += len(here) or 1
+    return found
+
+
+@settings(max_examples=200, deadline=None)
+@given(WORDS, st.text("ab-1", max_size=40).map(str.encode))
+def test_a_trie_finds_what_a_naive_search_finds(words: list[bytes], text: bytes) -> None:
+    assert re.findall(trie_pattern(words), text) == leftmost_longest(words, text)
+
+
+def test_a_trie_takes_words_with_special_characters_literally() -> None:
+    words = [b"a.b", b"a|b", b"(x)", b"[y", b"\\d", b"\xff\x00"]
+    text = b"axb a.b a|b (x) [y 7 \\d \xff\x00"
+    assert re.findall(trie_pattern(words), text) == [b"a.b", b"a|b", b"(x)", b"[y", b"\\d", b"\xff\x00"]
+
+
+# -- holes ---------------------------------------------------------------------------------
+
+
+def test_holes_are_left_out_and_data_kept(tmp_path: Path) -> None:
+    path = tmp_path / "sparse"
+    with path.open("wb") as file:
+        file.truncate(20 << 30)
+        for offset in (0, 5 << 20, (20 << 30) - 5):
+            file.seek(offset)
+            file.write(b"data!")
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        found = agent.extents(fd, os.fstat(fd).st_size)
+        data = b"".join(os.pread(fd, length, start) for start, length in found)
+    finally:
+        os.close(fd)
+    assert data.replace(b"\0", b"") == b"data!data!data!"
+    assert len(data) < 1 << 20
+    assert all(start + length <= 20 << 30 for start, length in found)
+
+
+def test_an_empty_file_and_a_file_of_one_hole_have_no_data(tmp_path: Path) -> None:
+    for size in (0, 1 << 20):
+        path = tmp_path / str(size)
+        path.touch()
+        os.truncate(path, size)
+        fd = os.open(path, os.O_RDONLY)
+        assert agent.extents(fd, size) == []
+        os.close(fd)
+
+
+# -- sweeps --------------------------------------------------------------------------------
+
+
+def swept(
+    path: Path, *strings: str, limit: int = GENEROUS, seconds: float = 10.0
+) -> tuple[dict[str, set[str]], list[list[str]]]:
+    """Container -> strings found in a file, and the sweep's notes."""
+    sweep = Sweep(list(strings), limit, seconds)
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        found = {layer: {strings[number] for number in numbers} for layer, numbers in sweep.file(fd, "f")}
+    finally:
+        os.close(fd)
+    return found, sweep.notes
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(["ABCDEF", "GHIJ", "KL", ".", "\n", "xyz"]), max_size=20), st.integers(1, 9))
+def test_strings_across_the_borders_of_chunks_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: list[str], chunk: int
+) -> None:
+    monkeypatch.setattr(agent, "CHUNK", chunk)
+    path = tmp_path / "file"
+    path.write_text("".join(parts))
+    found, _ = swept(path, "ABCDEF", "GHIJ", "KL")
+    assert found.get("plain", set()) == {"ABCDEF", "GHIJ", "KL"} & set(parts)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.binary(max_size=30), min_size=1, max_size=5), st.integers(1, 40))
+def test_every_member_of_a_gzip_file_is_searched_wherever_it_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, members: list[bytes], chunk: int
+) -> None:
+    monkeypatch.setattr(agent, "CHUNK", chunk)
+    path = tmp_path / "file.gz"
+    path.write_bytes(b"".join(gzip.compress(member) for member in [*members, b"the needle"]))
+    found, notes = swept(path, "needle")
+    assert found.get("gz") == {"needle"}
+    assert notes == []
+
+
+def noise(size: int) -> bytes:
+    """Bytes that do not compress, the same every time."""
+    return random.Random(1).randbytes(size)  # noqa: S311 - reproducible on purpose
+
+
+def test_a_gzip_file_cut_short_is_searched_as_far_as_it_goes_and_noted(tmp_path: Path) -> None:
+    path = tmp_path / "file.gz"
+    path.write_bytes(gzip.compress(b"needle" + noise(5000))[:3000])
+    found, notes = swept(path, "needle")
+    assert found["gz"] == {"needle"}
+    assert notes == [["f", "damaged gzip data: it ends early"]]
+
+
+def test_a_damaged_gzip_file_is_searched_as_far_as_it_goes_and_noted(tmp_path: Path) -> None:
+    data = bytearray(gzip.compress(b"needle" + noise(3_000_000)))
+    data[2_500_000:2_500_100] = bytes(100)
+    path = tmp_path / "file.gz"
+    path.write_bytes(data)
+    found, notes = swept(path, "needle")
+    assert found["gz"] == {"needle"}
+    assert [reason.split(":")[0] for _, reason in notes] == ["damaged gzip data"]
+
+
+@pytest.mark.parametrize("padding", [b"\0" * 512, b"\0" * 3_000_000])
+def test_padding_after_a_gzip_member_is_no_damage(tmp_path: Path, padding: bytes) -> None:
+    path = tmp_path / "file.gz"
+    path.write_bytes(gzip.compress(b"needle") + padding)
+    assert swept(path, "needle") == ({"gz": {"needle"}}, [])
+
+
+def test_a_file_that_only_begins_like_gzip_is_searched_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "file.gz"
+    path.write_bytes(b"\x1f\x8b but then needle")
+    found, notes = swept(path, "needle")
+    assert found == {"plain": {"needle"}}
+    assert len(notes) == 1
+
+
+def test_a_gzip_bomb_ends_at_the_limit_and_is_noted(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.gz"
+    path.write_bytes(gzip.compress(bytes(50_000_000) + b"needle"))
+    found, notes = swept(path, "needle", limit=2_000_000)
+    assert found == {}
+    assert notes == [["f", "the sweep's limit was reached here"]]
+
+
+def test_a_sweep_ends_in_time(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("needle")
+    found, notes = swept(path, "needle", seconds=-1)
+    assert found == {}
+    assert notes == [["f", "the sweep's limit was reached here"]]
+
+
+def test_holes_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "sparse"
+    with path.open("wb") as file:
+        file.truncate(20 << 30)
+        file.seek((20 << 30) - 6)
+        file.write(b"needle")
+    before = time.monotonic()
+    assert swept(path, "needle", limit=1 << 20) == ({"plain": {"needle"}}, [])
+    assert time.monotonic() - before < 5
+
+
+# -- a folder as a machine's root ------------------------------------------------------------
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that the agent takes for the root of machine ``PID``."""
+    folder = tmp_path / "root"
+    folder.mkdir()
+    fd = os.open(folder, os.O_PATH)
+    monkeypatch.setattr(agent, "ROOTS", {PID: fd})
+    monkeypatch.setattr(agent, "HELD", {})
+    monkeypatch.setattr(agent, "WALKS", {})
+    monkeypatch.setattr(agent, "CACHE", str(tmp_path))
+    yield folder
+    os.close(fd)
+
+
+def sweep_all(generation: int, **limits: float) -> agent.Json:
+    question = {
+        "pid": PID,
+        "strings": ["needle"],
+        "generation": generation,
+        "limit_bytes": GENEROUS,
+        "within": 10,
+    }
+    return agent.answer_sweep({**question, **limits})
+
+
+def test_a_sweep_that_ran_out_of_time_does_not_make_the_next_one_blind(root: Path) -> None:
+    (root / "file").write_text("needle")
+    first = sweep_all(0, within=-1)
+    assert (first["hits"], len(first["notes"])) == ([], 1)
+    assert sweep_all(1)["hits"] == [["/file", "plain", [0]]]
+
+
+def test_a_sweep_that_ran_out_of_bytes_does_not_make_the_next_one_blind(root: Path) -> None:
+    (root / "file").write_text("x" * 100 + "needle")
+    assert sweep_all(0, limit_bytes=10)["hits"] == []
+    assert sweep_all(1)["hits"] == [["/file", "plain", [0]]]
+
+
+def test_what_a_note_says_of_a_file_is_said_every_time(root: Path) -> None:
+    (root / "file.gz").write_bytes(gzip.compress(b"needle")[:-4])
+    assert sweep_all(0)["notes"] == sweep_all(1)["notes"] != []
+
+
+def test_a_changed_file_is_read_again(root: Path) -> None:
+    (root / "file").write_text("nothing")
+    assert sweep_all(0)["hits"] == []
+    (root / "file").write_text("needle.")
+    assert sweep_all(1)["hits"] == [["/file", "plain", [0]]]
+
+
+def test_every_path_is_walked_and_run_is_not_entered(root: Path) -> None:
+    for place in ("etc/deep/er", "run/lock"):
+        (root / place).mkdir(parents=True)
+    (root / "etc" / os.fsdecode(b"\xff\xfe\n")).touch()
+    (root / "etc/link").symlink_to("/etc")
+    os.mkfifo(root / "etc/fifo")
+    trouble: list[list[str]] = []
+    found = {item.path for item in agent.walk(agent.ROOTS[PID], trouble)}
+    odd = "etc/" + os.fsdecode(b"\xff\xfe\n")
+    assert found == {".", "etc", "etc/deep", "etc/deep/er", "run", odd, "etc/link", "etc/fifo"}
+    assert trouble == []
+    live = {item.path for item in agent.walk(agent.ROOTS[PID], trouble, live=True)}
+    assert live - found == {"run/lock"}
+
+
+def test_what_is_nested_too_deeply_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent, "MAX_DEPTH", 3)
+    (root / "a/b/c/d").mkdir(parents=True)
+    trouble: list[list[str]] = []
+    assert {item.path for item in agent.walk(agent.ROOTS[PID], trouble)} == {".", "a", "a/b", "a/b/c"}
+    assert trouble == [["a/b/c", "nested deeper than 3 directories"]]
+
+
+def deep_path(root: Path) -> str:
+    """A path of more than 4096 bytes below ``root``, a file with a needle at its end."""
+    fd = os.open(root, os.O_RDONLY)
+    parts = ["d" * 200] * 25
+    for part in parts:
+        os.mkdir(part, dir_fd=fd)
+        inner = os.open(part, os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = inner
+    file = os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=fd)
+    os.write(file, b"needle")
+    os.close(file)
+    os.close(fd)
+    return "/".join([*parts, "file"])
+
+
+def test_paths_longer_than_the_kernel_takes_are_swept_and_asked(root: Path) -> None:
+    path = deep_path(root)
+    assert len(path) > 4096
+    assert sweep_all(0)["hits"] == [["/" + path, "plain", [0]]]
+    assert agent.answer_stat({"pid": PID, "path": "/" + path})["size"] == 6
+    assert agent.can_open(agent.ROOTS[PID], "/" + path, "read")
+    answer = agent.answer_read({"pid": PID, "path": "/" + path, "limit": 100})
+    assert answer["size"] == 6
+
+
+def test_links_never_lead_out_of_the_root(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside").write_text("of this machine")
+    (root / "absolute").symlink_to(tmp_path / "outside")
+    (root / "relative").symlink_to("../outside")
+    (root / "far").symlink_to("../" * 40 + "etc/shadow")
+    (root / "magic").symlink_to("/proc/self/root/etc/shadow")
+    for name in ("absolute", "relative", "far", "magic", "../outside", "/../../etc/shadow"):
+        assert not agent.answer_stat({"pid": PID, "path": name, "follow": True})["exists"], name
+        assert agent.answered({"op": "read", "pid": PID, "path": name, "limit": 10}).get("gone"), name
+        assert not agent.can_open(agent.ROOTS[PID], name, "read")
+
+
+def test_links_inside_are_followed_as_the_machine_would(root: Path) -> None:
+    (root / "etc").mkdir()
+    (root / "etc/real").write_text("inside")
+    (root / "link").symlink_to("/etc/real")
+    answer = agent.answer_stat({"pid": PID, "path": "/link", "follow": True})
+    assert (answer["exists"], answer["size"]) == (True, 6)
+    assert agent.answer_stat({"pid": PID, "path": "/link"})["target"] == "/etc/real"
+
+
+@pytest.mark.parametrize("op", ["read", "hash"])
+def test_what_is_no_regular_file_is_refused_at_once(root: Path, op: str) -> None:
+    os.mkfifo(root / "fifo")
+    (root / "folder").mkdir()
+    (root / "device").symlink_to("/fifo")
+    for name in ("fifo", "folder", "device"):
+        answer = agent.answered({"op": op, "pid": PID, "path": name, "limit": 10})
+        assert "not a regular file" in answer["refused"]
+
+
+def test_a_fifo_is_no_answer_to_who_can_read_and_never_waited_for(root: Path) -> None:
+    os.mkfifo(root / "fifo")
+    opened = threading.Thread(target=lambda: agent.can_open(agent.ROOTS[PID], "fifo", "read"), daemon=True)
+    opened.start()
+    opened.join(5)
+    assert not opened.is_alive()
+    assert not agent.can_open(agent.ROOTS[PID], "fifo", "read")
+
+
+def test_a_file_larger_than_asked_is_not_hashed(root: Path) -> None:
+    (root / "file").write_bytes(bytes(11))
+    assert "larger" in agent.answered({"op": "hash", "pid": PID, "path": "file", "limit": 10})["refused"]
+
+
+def test_a_listing_has_a_bound(root: Path) -> None:
+    for name in "abc":
+        (root / name).touch()
+    assert agent.answer_list({"pid": PID, "path": "/", "limit": 3}) == {"names": ["a", "b", "c"]}
+    assert "more than 2" in agent.answered({"op": "list", "pid": PID, "path": "/", "limit": 2})["refused"]
+
+
+def test_changes_know_what_was_there_what_came_and_what_went(root: Path) -> None:
+    for name in ("kept", "touched", "gone"):
+        (root / name).touch()
+    assert agent.answer_baseline({"key": "sha256:a", "pid": PID}) == {"known": True, "paths": 4}
+    (root / "gone").unlink()
+    (root / "new").touch()
+    os.utime(root / "touched", ns=(0, 0))
+    answer = agent.answer_changes(
+        {"pid": PID, "key": "sha256:a", "generation": 0, "limit": 10, "live": False}
+    )
+    assert {(path, known) for path, known, *_ in answer["changed"]} == {
+        (".", True),
+        ("touched", True),
+        ("new", False),
+    }
+    assert answer["removed"] == ["gone"]
+
+
+def test_a_question_about_an_unknown_image_is_refused(root: Path) -> None:
+    question = {"op": "changes", "pid": PID, "key": "sha256:b", "generation": 0, "limit": 10}
+    assert "no baseline" in agent.answered(question)["refused"]
+    assert agent.answer_baseline({"key": "sha256:b"}) == {"known": False, "paths": 0}
+
+
+def test_a_pid_whose_root_is_no_mount_is_a_decoy(tmp_path: Path) -> None:
+    fd = os.open(tmp_path, os.O_PATH)
+    try:
+        assert not agent.is_mount_root(fd)
+    finally:
+        os.close(fd)
+    fd = os.open("/", os.O_PATH)
+    try:
+        assert agent.is_mount_root(fd)
+    finally:
+        os.close(fd)
+
+
+def test_a_pid_that_ended_is_gone_not_a_decoy() -> None:
+    answer = agent.answered({"op": "root", "pid": 2**22 + 1})
+    assert answer["gone"]
