@@ -61,8 +61,7 @@ def printed(view: RenderableType, width: int = 80) -> str:
 
 GOLDEN = """\
 A small lab   small, attempt 3
-Ana Ruiz · covered entity · policy IT-07 · 2026-03-02 09:00:00 UTC · graded in
-0.7 s
+Ana Ruiz · covered entity · policy IT-07 · graded 2026-03-02 09:00\u00a0UTC in\u00a00.7\u00a0s
 
 0 of 100 points   earned 50, 50 withheld
 [practice: nobody supervised it]

@@ -73,9 +73,11 @@ def _title(card: Scorecard) -> Text:
 def _whose(card: Scorecard, view: View) -> Text:
     about = card.about
     entity = ENTITY_NAMES.get(about.entity, "")  # type: ignore[call-overload]
-    when = about.graded_at.replace("T", " ").replace("+00:00", " UTC")
-    seconds = f"graded in {view.seconds:.1f} s" if view.seconds is not None else ""
-    words = [about.trainee, str(entity), f"policy {card.policy}", when, seconds]
+    minute = about.graded_at[:16].replace("T", " ")
+    # Non-breaking blanks: a narrow terminal must not part a number from its unit.
+    seconds = f" in\u00a0{view.seconds:.1f}\u00a0s" if view.seconds is not None else ""
+    when = f"graded {minute}\u00a0UTC{seconds}" if minute else ""
+    words = [about.trainee, str(entity), f"policy {card.policy}", when]
     return Text(" · ".join(filter(None, words)), style="dim")
 
 
@@ -202,6 +204,8 @@ def _broken_guard(card: Scorecard, guard: GuardScore, view: View) -> RenderableT
 
 def _next_steps(card: Scorecard, view: View) -> RenderableType:
     table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)  # to be copied in one piece
+    table.add_column()
     for words, what in _commands(card):
         table.add_row(Text(words + view.trainee_words, style="bold cyan"), Text(what))
     return Group(Text("Next", style="bold"), Padding(table, (0, 0, 0, 2)))
