@@ -46,5 +46,9 @@ class NotGraded(PhiLabsError):
     """This submission could not be graded, through our fault: no attempt is counted, no zero is given."""
 
 
+class HandsError(ProbeError):
+    """The helper inside a clone broke: the lab may have killed it, so a control decides whose fault it is."""
+
+
 class ProbeTimeout(ProbeError):
     """The trusted reader did not answer in time: its trouble, or a machine made to be slow."""

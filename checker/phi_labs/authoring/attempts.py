@@ -37,13 +37,18 @@ def apply_attempt(installation: Installation, lab: Lab, trainee: str, name: str)
     stdin = (exports(manifest.answers, host.login) + script).encode()
     command = "bash -s" if AS_USER in script.splitlines()[:3] else "sudo -n bash -s"
     stream = wait_for_ssh(installation.engine, run.containers[host.name])
-    with ssh_session(stream, host.login, key=key) as session:
-        try:
+    try:
+        with ssh_session(stream, host.login, key=key) as session:
             result = session.run(command, stdin=stdin, timeout=DEADLINE)
-        except TimeoutError as error:
-            raise UserError(
-                f"attempt {name} did not end within {DEADLINE:.0f} seconds", f"see {path}; reset the run"
-            ) from error
+    except TimeoutError as error:
+        raise UserError(
+            f"attempt {name} did not end within {DEADLINE:.0f} seconds", f"see {path}; reset the run"
+        ) from error
+    except AssertionError as error:
+        raise UserError(
+            f"{error}, so attempt {name} cannot be applied",
+            f"phi-labs rescue {lab.id} opens a root console; phi-labs reset {lab.id} starts afresh",
+        ) from error
     if result.exit_code != 0:
         raise _half_way(name, path, result)
     return result.stdout.decode(errors="replace")

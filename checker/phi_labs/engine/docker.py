@@ -525,9 +525,13 @@ def _told(what: str) -> Iterator[None]:
         ) from error
     except (requests.exceptions.RequestException, docker.errors.DockerException, OSError) as error:
         raise EngineError(
-            f"could not {what}: no container engine answers ({_short(error)})",
-            "start it, or run phi-labs doctor to see what is missing",
+            f"could not {what}: no container engine answers at {_address()}",
+            f"start it, or run phi-labs doctor to see what is missing ({_short(error)})",
         ) from error
+
+
+def _address() -> str:
+    return os.environ.get("DOCKER_HOST") or "its default socket"
 
 
 def _short(error: BaseException) -> str:

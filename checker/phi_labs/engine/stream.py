@@ -10,12 +10,19 @@ from __future__ import annotations
 import socket
 import struct
 import time
-from typing import Self
+from typing import Protocol, Self
 
 _HEADER = 8
 _STDERR = 2
 _STDERR_KEPT = 64 * 1024
 _CHUNK = 256 * 1024
+
+
+class Closeable(Protocol):
+    """Something that holds on to the socket until it is closed."""
+
+    def close(self) -> None:
+        """Let go."""
 
 
 class ExecStream:
@@ -25,11 +32,13 @@ class ExecStream:
     ``stderr``. Closing does not end the process: it ends when it reads end of file.
     """
 
-    def __init__(self, sock: socket.socket, exec_id: str, *, raw: bool = False, owner: object = None) -> None:
+    def __init__(
+        self, sock: socket.socket, exec_id: str, *, raw: bool = False, owner: Closeable | None = None
+    ) -> None:
         self._sock = sock
         self.exec_id = exec_id
         self._raw = raw
-        self._owner = owner  # whatever must stay alive as long as the socket does
+        self._owner = owner  # an HTTP response that the socket belongs to; it shares the descriptor
         self._returned = b""
         self._pending = bytearray()
         self._left_in_frame = 0
@@ -80,6 +89,8 @@ class ExecStream:
         if not self._closed:
             self._closed = True
             self._sock.close()
+            if self._owner is not None:  # until it lets go, too, the other end sees no end
+                self._owner.close()
 
     def recv(self, size: int = _CHUNK) -> bytes:
         """Return up to ``size`` bytes of standard output, ``b""`` at its end.

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 
 from phi_labs.engine.docker import Engine
-from phi_labs.errors import ProbeError
+from phi_labs.errors import HandsError, ProbeError
 from phi_labs.grading.submission import Submission
 from phi_labs.lifecycle.machines import BOOT, BOOT_FINISHED
 from phi_labs.probe.client import Probe
@@ -89,7 +89,7 @@ def boot(machine: Machine, probe: Probe) -> None:
 def _check_boot(hands: Hands, pid: int, machine: Machine, probe: Probe) -> None:
     try:
         code = hands.poll(pid)
-    except ProbeError as error:
+    except HandsError as error:
         raise BootFailedError(f"{machine.name} died while it booted") from error
     if code is None or probe.ask("stat", pid=machine.pid, path=BOOT_FINISHED).get("exists"):
         return

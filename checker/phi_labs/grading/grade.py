@@ -20,7 +20,7 @@ from typing import Any
 
 from phi_fixtures.manifest import Manifest
 from phi_labs.engine.docker import Engine
-from phi_labs.errors import MissingObject, NotGraded, PhiLabsError, ProbeError, UserError
+from phi_labs.errors import HandsError, MissingObject, NotGraded, PhiLabsError, ProbeError, UserError
 from phi_labs.grading.clone import BootFailedError, Machine, boot, bring_to, fresh_machine
 from phi_labs.grading.control import control_machines
 from phi_labs.grading.expected import Check, expected_checks
@@ -196,6 +196,7 @@ def _job(  # noqa: PLR0913, PLR0917 - the facts of one grading
             with lease(installation, later=later) as held:
                 yield Job(installation, lab, run, manifest, checks, _probe(installation), held, stages)
         except ProbeError as error:
+            installation.drop_probe()
             raise NotGraded(f"the grader's own reader failed: {error.message}", _NOT_COUNTED) from error
     installation.state.lock_file(f"grade-{run.id}").unlink(missing_ok=True)
 
@@ -311,7 +312,7 @@ def _questioned(job: Job, submission: Submission, helpers: Helpers) -> list[Chec
         job.stages.done("boot")
         asking.release()
         answers = asking.finish()
-    except (BootFailedError, ProbeError) as error:
+    except (BootFailedError, HandsError) as error:
         return [_whole(problems), *_did_not_come_up(job, str(error))]
     finally:
         asking.abort()
@@ -333,7 +334,7 @@ def _refused(job: Job, problems: list[str]) -> list[CheckOutcome]:
 def _did_not_come_up(job: Job, reason: str) -> list[CheckOutcome]:
     """The machine's own fault if an untouched one comes up in this moment, else ours."""
     try:
-        with control_machines(job.installation, job.lab, job.run, job.probe, job.held):
+        with control_machines(job.installation, job.lab, job.run, _probe(job.installation), job.held):
             message = f"the machine does not come up after a restart: {reason}"
     except PhiLabsError as error:
         raise NotGraded(f"not even an untouched machine came up: {error.message}", _NOT_COUNTED) from error
@@ -386,7 +387,7 @@ def _host(job: Job, machine: Machine) -> Host:
         known=job.manifest.identifiers(),
         interpreter=Interpreter(job.interpreters[machine.name], probe),
         connect=lambda container: job.engine.reconnected().exec_stream(
-            container, ["/bin/nc", "127.0.0.1", "22"]
+            container, ["/bin/nc", "-N", "127.0.0.1", "22"]
         ),
     )
 

@@ -20,7 +20,8 @@ from phi_labs.grading.clone import Machine
 from phi_labs.grading.files import HostFile
 from phi_labs.grading.interpreter import Interpreter, Rotation, Sudoers
 from phi_labs.grading.leaks import Leak, Leaks
-from phi_labs.grading.ssh import SshSession, ssh_session
+from phi_labs.grading.schedule import ScheduledJob, changed_jobs
+from phi_labs.grading.ssh import Login, SshSession, ssh_session
 from phi_labs.lifecycle.accounts import Account, Accounts, parse_accounts
 from phi_labs.probe.client import Probe
 from phi_labs.probe.hands_client import Ran
@@ -29,6 +30,7 @@ ACCOUNT_FILE_LIMIT = 1024 * 1024
 LIST_LIMIT = 20_000
 SWEEP_BYTES = 2 * 1024 * 1024 * 1024
 SWEEP_SECONDS = 15.0
+FAKETIME = "/usr/$LIB/faketime/libfaketime.so.1"  # the loader puts its own word for $LIB
 Connect = Callable[[str], Any]
 
 
@@ -210,6 +212,14 @@ class Host:
         listeners = self._must("listeners")["listeners"]
         return HostSocket(any(at == int(port) and wanted in (None, where) for where, at in listeners))
 
+    def listening(self) -> frozenset[int]:
+        """The TCP ports on which something listens, on any address."""
+        return frozenset(port for _, port in self._must("listeners")["listeners"])
+
+    def jobs(self) -> list[ScheduledJob]:
+        """What cron would start from tables and scripts that are not as in the image."""
+        return changed_jobs(self)
+
     def listing(self, path: str) -> list[str]:
         """Names in a directory, sorted; none when it is no directory."""
         names: list[str] = self.question("list", path=path, limit=LIST_LIMIT).get("names", [])
@@ -334,7 +344,7 @@ class Host:
 
     # -- doing things (clone only) -----------------------------------------------------------
 
-    def run(
+    def run(  # noqa: PLR0913 - the facts of one command
         self,
         argv: Sequence[str],
         user: str | int = "root",
@@ -342,30 +352,43 @@ class Host:
         timeout: float = 10.0,
         stdin: bytes = b"",
         env: Mapping[str, str] | None = None,
+        clock: str = "",
     ) -> Result:
         """Run a command with numeric ids; what is remembered about the machine is forgotten.
 
         A command that does not end in time, or says more than 1 MiB, is a failed expectation.
+
+        Args:
+            clock: moves the command's clock, as faketime says it: ``+1d``, ``@2026-03-09 02:00:00``.
         """
         hands = self._machine.hands
         if hands is None:
             raise ProbeError(f"nothing can be run on {self.name}: it is only looked at")
         uid, gid, groups = self._ids(user)
+        env = {**(env or {}), **_moved_clock(clock)}
         ran: Ran = hands.run(argv, uid=uid, gid=gid, groups=groups, timeout=timeout, stdin=stdin, env=env)
         self.forget()
         assert not ran.timed_out, f"{argv[0]} did not end within {timeout:g} seconds on {self.name}"
         return Result(ran.exit_code, ran.stdout, ran.stderr)
 
+    def begin_login(self, user: str, *, key: str) -> Login:
+        """Begin to log in over SSH, to be waited for later; counts under the same condition as ``ssh``."""
+        return Login(self._sshd(), user, key)
+
     @contextmanager
     def ssh(self, user: str, *, key: str | None = None, password: str | None = None) -> Iterator[SshSession]:
         """Log in as a user would; counts only while everything that answers a login is the image's own."""
+        with ssh_session(self._sshd(), user, key=key, password=password) as session:
+            yield session
+        self.forget()
+
+    def _sshd(self) -> Any:
+        """A stream to the machine's sshd, if everything that answers a login is the image's own."""
         if self._connect is None:
             raise ProbeError(f"SSH to {self.name} is not offered here")
         suspicious = self.changed().login_path
         assert not suspicious, f"logins cannot be trusted while {suspicious[0]} differs from the image"
-        with ssh_session(self._connect(self._machine.container), user, key=key, password=password) as session:
-            yield session
-        self.forget()
+        return self._connect(self._machine.container)
 
     def forget(self) -> None:
         """Forget what was remembered: the machine may have changed."""
@@ -413,6 +436,10 @@ class Host:
         account = self.accounts.users.get(user)
         assert account is not None, f"there is no account {user} on {self.name}"
         return account.uid, account.gid, sorted(self.accounts.gids_of(user))
+
+
+def _moved_clock(clock: str) -> dict[str, str]:
+    return {"LD_PRELOAD": FAKETIME, "FAKETIME": clock} if clock else {}
 
 
 def _decoded(answer: dict[str, Any]) -> str:

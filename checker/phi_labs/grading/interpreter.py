@@ -27,7 +27,7 @@ _SSHD_INCLUDE = re.compile(r"^\s*include[\s=]+(.+?)\s*$", re.MULTILINE | re.IGNO
 _ROTATE_INCLUDE = re.compile(r"^\s*include\s+(\S+)\s*$", re.MULTILINE)
 INCLUDE_LEVELS = 5
 TEXT_LIMIT = 1024 * 1024
-_ROTATING = re.compile(r"^rotating pattern: (.*?)\s+(forced from command line|after .*?|weekly|monthly|yearly|hourly|[0-9]+ bytes)\s*\((\d+|no old logs will be kept).*?\)", re.MULTILINE)  # fmt: skip # noqa: E501
+_ROTATING = re.compile(r"^rotating pattern: (.*?)\s+(forced from command line|after .*?|weekly|monthly|yearly|hourly|[0-9]+ bytes)\s*\((-?\d+|no old logs will be kept).*?\)", re.MULTILINE)  # fmt: skip # noqa: E501
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,14 @@ class Grant:
     Attributes:
         commands: as sudoers spells them; ``ALL`` is everything; a leading ``!`` forbids.
         run_as: user names, ``ALL`` among them.
+        setenv: the user may choose the command's environment, LD_PRELOAD included.
     """
 
     commands: tuple[str, ...]
     run_as: tuple[str, ...]
     nopasswd: bool
     source_text: str
+    setenv: bool = False
 
 
 class Sudoers:
@@ -99,7 +101,7 @@ class Rotation:
 
     Attributes:
         interval: as logrotate words it: ``1 days``, ``weekly``, ``4096 bytes`` ...
-        rotations: how many old files are kept.
+        rotations: how many old files are kept; -1 is all of them.
     """
 
     patterns: tuple[str, ...]
@@ -148,7 +150,7 @@ class Interpreter:
         return [
             Rotation(
                 patterns=tuple(patterns.split()),
-                rotations=int(kept) if kept.isdigit() else 0,
+                rotations=int(kept) if kept.lstrip("-").isdigit() else 0,
                 interval=interval.removeprefix("after ").strip(),
             )
             for patterns, interval, kept in _ROTATING.findall(text)
@@ -214,7 +216,7 @@ def _grant(spec: dict[str, Any]) -> Grant:
         for item in spec.get("Commands", ())
     )
     text = f"({','.join(run_as)}) {'NOPASSWD: ' if nopasswd else ''}{', '.join(commands)}"
-    return Grant(commands, run_as, nopasswd, text)
+    return Grant(commands, run_as, nopasswd, text, any(option.get("setenv") for option in options))
 
 
 def _who(member: dict[str, Any]) -> str:

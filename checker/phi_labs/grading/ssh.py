@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,6 +76,33 @@ def ssh_session(
         yield SshSession(transport)
     finally:
         transport.close()
+
+
+class Login:
+    """A login under way in a thread: a handshake takes as long as much of a grading."""
+
+    def __init__(self, stream: ExecStream, user: str, key: str) -> None:
+        self._refused: BaseException | None = None
+        self._thread = threading.Thread(target=self._do, args=(stream, user, key), daemon=True)
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Wait for its end.
+
+        Raises:
+            AssertionError: the machine refused the login.
+        """
+        self._thread.join()
+        if self._refused is not None:
+            raise self._refused
+
+    def _do(self, stream: ExecStream, user: str, key: str) -> None:
+        try:
+            with ssh_session(stream, user, key=key) as session:
+                done = session.run("true", timeout=LOGIN_DEADLINE)
+            assert done.exit_code == 0, f"{user} logs in over SSH, but can run nothing"
+        except BaseException as error:  # raised again by the one that waits
+            self._refused = error
 
 
 def _finish(channel: paramiko.Channel, stdin: bytes, until: float) -> SshResult:

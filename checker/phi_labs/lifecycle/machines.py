@@ -20,9 +20,10 @@ BOOT = "/usr/local/sbin/phi-boot"
 BOOT_FINISHED = "/run/phi-boot.finished"
 BOOT_DEADLINE = 30.0
 BANNER = b"SSH-2.0-"
-# Waits for the end of the boot, then becomes the connection to sshd: one exec for both.
+# Waits for the end of the boot, then becomes the connection to sshd: one exec for both. -N passes our
+# end of file on, so that neither nc nor a half-open sshd session stays behind.
 WAIT_THEN_SSH = (
-    f"until [ -e {BOOT_FINISHED} ] && nc -z 127.0.0.1 22; do sleep 0.005; done; exec nc 127.0.0.1 22"
+    f"until [ -e {BOOT_FINISHED} ] && nc -z 127.0.0.1 22; do sleep 0.005; done; exec nc -N 127.0.0.1 22"
 )
 
 

@@ -13,6 +13,7 @@ import os
 import secrets
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -150,7 +151,7 @@ def request_spares(installation: Installation, lab: Lab) -> None:
     if installation.content is not None:
         environment["PHI_LABS_CONTENT"] = str(installation.content)
     with contextlib.suppress(OSError):
-        subprocess.Popen(
+        process = subprocess.Popen(
             argv,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -158,6 +159,8 @@ def request_spares(installation: Installation, lab: Lab) -> None:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        # A process that lives on (a workshop, verify) must not collect zombies.
+        threading.Thread(target=process.wait, daemon=True).start()
 
 
 def spares_wanted() -> bool:

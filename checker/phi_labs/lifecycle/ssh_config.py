@@ -27,7 +27,7 @@ def ssh_files(
         kind, blob = host_keys[host.name].split()[:2]
         known.append(f"{name} {kind} {blob}\n")
         bridge = [sys.executable, "-I", "-m", "phi_labs", "connect", lab.id]
-        bridge += ["--trainee", run.trainee, "--host", host.name]
+        bridge += ["--trainee", run.trainee, "--host", host.name, "--state", str(folder.path.parents[2])]
         blocks.append(
             f"Host {name}\n"
             f"    HostName {name}\n"

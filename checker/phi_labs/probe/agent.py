@@ -264,6 +264,8 @@ def can_open(root: int, path: str, how: str) -> bool:
         fd = open_inside(root, path, os.O_PATH | os.O_CLOEXEC)
         try:
             mode = os.fstat(fd).st_mode
+            if stat.S_ISDIR(mode) and how == "write":
+                return os.access(f"/proc/self/fd/{fd}", os.W_OK | os.X_OK)
         finally:
             os.close(fd)
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from phi_labs.engine.stream import ExecStream
-from phi_labs.errors import ProbeError
+from phi_labs.errors import HandsError
 from phi_labs.probe.wire import Json, Wire
 
 SOURCE = Path(__file__).with_name("hands.py")
@@ -59,7 +59,7 @@ class Hands:
 
     def __init__(self, stream: ExecStream) -> None:
         stream.sendall(_source())
-        self._wire = Wire(stream, "the clone's helper")
+        self._wire = Wire(stream, "the clone's helper", broken=HandsError, late=HandsError)
         self._ready = False
 
     def apply(self, removed: Sequence[str], archive: BinaryIO, host_lines: Sequence[str] = ()) -> Json:
@@ -128,5 +128,5 @@ class Hands:
     def _answer(self, seconds: float) -> Json:
         answer = self._wire.hear(seconds)
         if "refused" in answer:
-            raise ProbeError(f"the clone's helper could not do it: {answer['refused']}")
+            raise HandsError(f"the clone's helper could not do it: {answer['refused']}")
         return answer

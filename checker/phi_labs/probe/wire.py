@@ -24,11 +24,22 @@ class Wire:
 
     Args:
         name: how errors call the other end.
+        broken: what is raised when it is gone or makes no sense.
+        late: what is raised when it does not answer in time.
     """
 
-    def __init__(self, stream: ExecStream, name: str) -> None:
+    def __init__(
+        self,
+        stream: ExecStream,
+        name: str,
+        *,
+        broken: type[ProbeError] = ProbeError,
+        late: type[ProbeError] = ProbeTimeout,
+    ) -> None:
         self._stream = stream
         self._name = name
+        self._broken = broken
+        self._late = late
         self._buffer = bytearray()
         self._unheard = False
 
@@ -39,12 +50,12 @@ class Wire:
             ProbeError: the other end is gone, or an earlier answer was never heard to its end.
         """
         if self._unheard:
-            raise ProbeError(f"the conversation with {self._name} is out of step: an answer was not heard")
+            raise self._broken(f"the conversation with {self._name} is out of step: an answer was not heard")
         self._unheard = True
         try:
             self._stream.sendall(json.dumps(message, separators=(",", ":")).encode() + b"\n")
         except OSError as error:
-            raise ProbeError(f"{self._name} is gone: {error}", self._last_words()) from error
+            raise self._broken(f"{self._name} is gone: {error}", self._last_words()) from error
 
     def hear(self, seconds: float) -> Json:
         """The next answer line.
@@ -59,7 +70,7 @@ class Wire:
         while (end := self._buffer.find(b"\n", searched)) < 0:
             searched = len(self._buffer)
             if searched > LONGEST_LINE:
-                raise ProbeError(f"{self._name} sent an answer that does not end")
+                raise self._broken(f"{self._name} sent an answer that does not end")
             self._more(until)
         answer: Json = json.loads(self._buffer[:end])
         del self._buffer[: end + 1]
@@ -90,7 +101,7 @@ class Wire:
         try:
             self._stream.sendall(data)
         except OSError as error:
-            raise ProbeError(f"{self._name} is gone: {error}", self._last_words()) from error
+            raise self._broken(f"{self._name} is gone: {error}", self._last_words()) from error
 
     def _exactly(self, size: int, until: float) -> bytes:
         while len(self._buffer) < size:
@@ -102,16 +113,16 @@ class Wire:
     def _more(self, until: float) -> None:
         left = until - time.monotonic()
         if left <= 0:
-            raise ProbeTimeout(f"{self._name} did not answer in time", self._last_words())
+            raise self._late(f"{self._name} did not answer in time", self._last_words())
         self._stream.settimeout(left)
         try:
             data = self._stream.recv()
         except TimeoutError as error:
-            raise ProbeTimeout(f"{self._name} did not answer in time", self._last_words()) from error
+            raise self._late(f"{self._name} did not answer in time", self._last_words()) from error
         except OSError as error:
-            raise ProbeError(f"{self._name} is gone: {error}", self._last_words()) from error
+            raise self._broken(f"{self._name} is gone: {error}", self._last_words()) from error
         if not data:
-            raise ProbeError(f"{self._name} ended in the middle of a conversation", self._last_words())
+            raise self._broken(f"{self._name} ended in the middle of a conversation", self._last_words())
         self._buffer += data
 
     def _last_words(self) -> str:
