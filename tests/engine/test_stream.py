@@ -114,3 +114,11 @@ def test_ending_the_input_of_a_process_that_is_gone_is_no_error(
     stream.close()
     stream.close()
     assert stream.closed
+
+
+def test_closing_closes_the_descriptor_also_while_a_response_shares_it() -> None:
+    mine, theirs = socket.socketpair()
+    theirs.settimeout(2)
+    with theirs:
+        ExecStream(mine, "exec", owner=mine.makefile("rb")).close()
+        assert theirs.recv(1) == b""
