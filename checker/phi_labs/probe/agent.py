@@ -37,6 +37,7 @@ STATX_ATTR_MOUNT_ROOT = 0x2000
 READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 # File systems that a container shows besides its own root: PID 1 chrooted into one is a decoy.
 PSEUDO = {0x9FA0: "proc", 0x62656572: "sysfs", 0x01021994: "tmpfs", 0x1CD1: "devpts", 0x19800202: "mqueue"}
+PSEUDO |= {0x27E0EB: "cgroup", 0x63677270: "cgroup2"}
 # Written by the engine itself, never by the trainee's image; host lines travel separately.
 ENGINE_FILES = frozenset({"etc/hosts", "etc/hostname", "etc/resolv.conf"})
 # Emptied at every boot, so it is no part of what survives a restart.
