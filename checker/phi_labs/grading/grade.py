@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from phi_fixtures.manifest import Manifest
 from phi_labs.engine.docker import Engine
@@ -41,6 +41,8 @@ from phi_labs.probe.client import Probe
 
 COMES_UP, WHOLE = (guard.id for guard in BUILT_IN_GUARDS)
 WORKER = "worker"
+STEPS = ("clones", "interpreters", "worker")
+SHORT_MOMENT = 0.03  # seconds; claiming a waiting machine takes 15 ms, making one 280
 AT_FAULT = "this could not be checked on your machine, while it works on an untouched one"
 
 
@@ -118,9 +120,10 @@ def grade_run(
         _attempt(installation, run) as attempt,
         _job(installation, lab, run, manifest, checks, stages, later) as job,
     ):
-        helpers = _begin(job)
-        submission = _captured(job, attempt.submission)
-        outcomes = _questioned(job, submission, helpers)
+        _look_at_live(job)
+        with Asking(job, _begin(job)) as asking:
+            submission = _captured(job, attempt.submission)
+            outcomes = _questioned(job, submission, asking)
         card = _scored(job, outcomes)
         kept = _kept(job, submission, attempt, card)
         stages.done("score and keep")
@@ -155,8 +158,8 @@ def regrade(installation: Installation, lab: Lab, trainee: str, number: int) -> 
         _need_images(job)
         shutil.copytree(old.submission, attempt.submission, dirs_exist_ok=True)
         submission = load_submission(attempt.submission)
-        helpers = _begin(job)
-        outcomes = _with_old_live_failures(_questioned(job, submission, helpers), job, before)
+        with Asking(job, _begin(job)) as asking:
+            outcomes = _with_old_live_failures(_questioned(job, submission, asking), job, before)
         card = _scored(job, outcomes)
         kept = _kept(job, submission, attempt, card)
     return Graded(kept[1], kept[0].number, kept[0].path, stages.seconds)
@@ -230,6 +233,17 @@ class Helpers:
         self._threads[step] = thread
         thread.start()
 
+    @property
+    def all_done(self) -> bool:
+        """Whether every step has ended, for a short moment more."""
+        until = time.monotonic() + SHORT_MOMENT
+        return all(self._ended(thread, until) for thread in self._threads.values())
+
+    @staticmethod
+    def _ended(thread: threading.Thread, until: float) -> bool:
+        thread.join(max(until - time.monotonic(), 0))
+        return not thread.is_alive()
+
     def need(self, step: str) -> None:
         """Wait for a step; its trouble is raised here."""
         self._threads[step].join()
@@ -270,17 +284,6 @@ def _know_images(job: Job, helpers: Helpers) -> None:
             job.probe.baseline(image, job.machines[name].pid)
 
 
-def _captured(job: Job, folder: Path) -> Submission:
-    pids = {}
-    for name, container in job.run.containers.items():
-        state = job.engine.inspect(container)
-        pids[name] = state.pid
-        job.live[name] = Machine(name, container, state.pid, job.run.images[name])
-    submission = capture_run(job.engine, job.probe, job.run, pids, folder)
-    job.stages.done("capture")
-    return submission
-
-
 def _begin(job: Job) -> Helpers:
     """Start making clones and interpreters; return when the probe knows the images."""
     helpers = Helpers(job)
@@ -292,30 +295,65 @@ def _begin(job: Job) -> Helpers:
     return helpers
 
 
-def _questioned(job: Job, submission: Submission, helpers: Helpers) -> list[CheckOutcome]:
+def _look_at_live(job: Job) -> None:
+    for name, container in job.run.containers.items():
+        pid = job.engine.inspect(container).pid
+        job.live[name] = Machine(name, container, pid, job.run.images[name])
+
+
+def _captured(job: Job, folder: Path) -> Submission:
+    pids = {name: machine.pid for name, machine in job.live.items()}
+    submission = capture_run(job.engine, job.probe, job.run, pids, folder)
+    job.stages.done("capture")
+    return submission
+
+
+class Asking:
+    """The worker that asks the checks: started as soon as all that it needs is there."""
+
+    def __init__(self, job: Job, helpers: Helpers) -> None:
+        self._job = job
+        self._helpers = helpers
+        self._run: CheckRun | None = None
+
+    def __enter__(self) -> Self:
+        """If machines were waiting, the worker starts beside the capture, else when they are made."""
+        if self._helpers.all_done:
+            self.running()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._run is not None:
+            self._run.abort()
+
+    def running(self) -> CheckRun:
+        """The worker, started now if it was not."""
+        if self._run is None:
+            for step in STEPS:
+                self._helpers.need(step)
+            for machine in self._job.machines.values():
+                machine.wait_ready()  # before the fork: two processes must not wait for one answer
+            self._run = start_checks(self._job.lab.folder / "checks", self._job.checks, _fixtures(self._job))
+        return self._run
+
+
+def _questioned(job: Job, submission: Submission, asking: Asking) -> list[CheckOutcome]:
     """Bring the clones up and run the checks; the built-in guards' outcomes included."""
     problems = submission.problems
     if any(host.refused for host in submission.hosts.values()):
         return _refused(job, problems)
-    helpers.need("clones")
-    helpers.need("interpreters")
-    helpers.need("worker")
-    for machine in job.machines.values():
-        machine.wait_ready()  # before the fork: two processes must not wait for one answer
+    running = asking.running()
     job.stages.done("clone ready")
-    asking = start_checks(job.lab.folder / "checks", job.checks, _fixtures(job))
     try:
         problems += [text for machine in job.machines.values() for text in bring_to(machine, submission)]
         job.stages.done("unpack")
         for machine in job.machines.values():
             boot(machine, job.probe)
         job.stages.done("boot")
-        asking.release()
-        answers = asking.finish()
     except (BootFailedError, HandsError) as error:
         return [_whole(problems), *_did_not_come_up(job, str(error))]
-    finally:
-        asking.abort()
+    running.release()
+    answers = running.finish()
     job.stages.done("checks")
     return [_whole(problems), _outcome(COMES_UP, ""), *_settled(job, answers)]
 

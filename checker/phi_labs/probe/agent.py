@@ -12,6 +12,7 @@ or relative to directory descriptors with O_NOFOLLOW; opens never block (FIFOs, 
 from __future__ import annotations
 
 import base64
+import contextlib
 import ctypes
 import errno
 import hashlib
@@ -31,6 +32,9 @@ from typing import Any
 Json = dict[str, Any]
 
 SYS_OPENAT2 = 437  # the same number on every architecture
+SYS_FACCESSAT2 = 439  # the same; kernel >= 5.8
+AT_EACCESS = 0x200
+AT_EMPTY_PATH = 0x1000
 RESOLVE_IN_ROOT = 0x10
 RESOLVE_NO_MAGICLINKS = 0x02
 STATX_ATTR_MOUNT_ROOT = 0x2000
@@ -87,7 +91,7 @@ def open_inside(root: int, path: str, flags: int) -> int:
 def is_mount_root(fd: int) -> bool:
     """Whether a descriptor is the top of a mount (statx attribute, kernel >= 5.8)."""
     buffer = ctypes.create_string_buffer(256)
-    if LIBC.statx(fd, b"", 0x1000, 0, buffer) != 0:  # AT_EMPTY_PATH
+    if LIBC.statx(fd, b"", AT_EMPTY_PATH, 0, buffer) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
     attributes, known = struct.unpack_from("=Q", buffer, 8)[0], struct.unpack_from("=Q", buffer, 56)[0]
@@ -266,7 +270,8 @@ def can_open(root: int, path: str, how: str) -> bool:
         try:
             mode = os.fstat(fd).st_mode
             if stat.S_ISDIR(mode) and how == "write":
-                return os.access(f"/proc/self/fd/{fd}", os.W_OK | os.X_OK)
+                flags = AT_EACCESS | AT_EMPTY_PATH
+                return bool(LIBC.syscall(SYS_FACCESSAT2, fd, b"", os.W_OK | os.X_OK, flags) == 0)
         finally:
             os.close(fd)
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
@@ -279,32 +284,29 @@ def can_open(root: int, path: str, how: str) -> bool:
     return True
 
 
+@contextlib.contextmanager
+def acting_as(uid: int, gid: int, groups: list[int]) -> Iterator[None]:
+    """Be somebody else to the file system for a moment; the kernel drops our capabilities meanwhile.
+
+    0.02 ms, where a forked process costs 2 to 5. Nobody of that uid can trace us: a process that
+    changed its effective uid is not dumpable.
+    """
+    os.setgroups(groups)
+    try:
+        os.setresgid(-1, gid, -1)
+        os.setresuid(-1, uid, -1)
+        yield
+    finally:
+        os.setresuid(-1, 0, -1)
+        os.setresgid(-1, 0, -1)
+        os.setgroups([])
+
+
 def answer_can(question: Json) -> Json:
     """For each [path, how]: may this uid with these groups do that? Answered by the kernel."""
     root = ROOTS[question["pid"]]
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            os.setgroups(question["groups"])
-            os.setresgid(question["gid"], question["gid"], question["gid"])
-            os.setresuid(question["uid"], question["uid"], question["uid"])
-            verdicts = bytes(can_open(root, path, how) for path, how in question["items"])
-            while verdicts:
-                verdicts = verdicts[os.write(writer, verdicts) :]
-            code = 0
-        finally:
-            os._exit(code)
-    os.close(writer)
-    data = b""
-    while part := os.read(reader, 65536):
-        data += part
-    os.close(reader)
-    _, status = os.waitpid(child, 0)
-    if status != 0 or len(data) != len(question["items"]):
-        raise Refused(f"the question could not be asked as uid {question['uid']}")
-    return {"can": [bool(value) for value in data]}
+    with acting_as(question["uid"], question["gid"], question["groups"]):
+        return {"can": [can_open(root, path, how) for path, how in question["items"]]}
 
 
 # -- processes and sockets ---------------------------------------------------------------
