@@ -29,7 +29,7 @@ from phi_labs.grading.interpreter import Interpreter
 from phi_labs.grading.planted import planted_for
 from phi_labs.grading.record import read_record
 from phi_labs.grading.submission import Submission, capture_run, load_submission
-from phi_labs.grading.worker import TOOK_TOO_LONG, Answers, start_checks
+from phi_labs.grading.worker import TOOK_TOO_LONG, Answers, CheckRun, start_checks
 from phi_labs.lifecycle.installation import Installation
 from phi_labs.lifecycle.pool import Lease, lease, network_for, request_spares, take
 from phi_labs.lifecycle.runs import need_live_run, organisation_of
