@@ -249,5 +249,5 @@ def _lab_module(lab: Lab) -> ModuleType:
         sys.dont_write_bytecode = writes
     function: Callable[[Planting], None] | None = getattr(module, "plant", None)
     if function is None:
-        raise UserError(f"{path} has no function plant(p)", "see docs/authoring.md")
+        raise UserError(f"{path} has no function plant(p)", "see docs/lab-format.md#plantpy")
     return module
