@@ -1,0 +1,34 @@
+"""Every lab's grader proves itself: each attempt gets exactly the verdict its author wrote down."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from phi_labs.authoring.verify import Matrix, verify
+from phi_labs.cli.matrix_view import matrix_view
+from phi_labs.lifecycle.installation import Installation
+from phi_labs.model.content import all_labs
+from phi_labs.model.lab import Lab
+
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
+
+
+@pytest.mark.parametrize("lab", all_labs().labs, ids=lambda lab: lab.id)
+def test_every_attempt_gets_exactly_its_verdict_over_three_seeds_and_both_entities(
+    installation: Installation, lab: Lab
+) -> None:
+    matrix = verify(installation, [lab], seeds=3)
+
+    assert matrix.ok, shown(matrix)
+    assert {row.job.entity for row in matrix.rows} == set(lab.entities)
+
+
+def shown(matrix: Matrix) -> str:
+    """The matrix as ``phi-labs verify`` prints it."""
+    console = Console(file=io.StringIO(), width=100)
+    console.print(matrix_view(matrix))
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return text
