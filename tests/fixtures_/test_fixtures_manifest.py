@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 
 import pytest
 
-from phi_fixtures.manifest import Location, Manifest
+from phi_fixtures.manifest import Location, Manifest, date_forms
 from phi_fixtures.people import GENERATOR_VERSION, Hospital, Patient
 
 TODAY = "/var/log/ehr/ehr.log"
@@ -120,3 +121,38 @@ def test_a_value_that_json_cannot_hold_is_refused(manifest: Manifest) -> None:
     manifest.facts["when"] = object()
     with pytest.raises(TypeError):
         manifest.to_json()
+
+
+def test_a_birthday_is_traced_in_any_of_its_forms(patients: list[Patient]) -> None:
+    manifest = Manifest()
+    manifest.plant("today", TODAY, patients[:1], ["dob"])
+    for form in date_forms(patients[0].dob):
+        assert patients[0].mrn in {found.mrn for found in manifest.locate(form)}, form
+    assert date_forms(date(1961, 4, 9)) == (
+        *("1961-04-09", "19610409", "04/09/1961", "4/9/1961", "04/09/61", "09-Apr-1961", "9 April 1961"),
+        *("Apr 9, 1961", "April 9, 1961", "April 09, 1961"),
+    )
+
+
+def test_names_are_traced_in_either_order_and_numbers_with_the_country_code(patients: list[Patient]) -> None:
+    manifest = Manifest()
+    manifest.plant("today", TODAY, patients[:1], ["display", "phone", "vin", "kin_name"], kind="ehr-log")
+    patient = patients[0]
+    assert manifest.locate(patient.full_name)[0].artefact == "ehr-log"
+    assert manifest.locate(f"+1 ({patient.phone[:3]}) {patient.phone[4:]}")[0].field == "phone"
+    assert patient.details.vin in manifest.identifiers("today")
+    family, given = patient.details.kin_name.split(", ")
+    assert manifest.locate(f"{given} {family.title()}")[0].field == "kin_name"
+    assert Manifest.from_json(manifest.to_json()) == manifest
+
+
+def test_what_a_longer_text_holds_is_found(manifest: Manifest, patients: list[Patient]) -> None:
+    line = f"Mar  2 09:14 lookup of mrn={patients[0].mrn} ({patients[1].full_name})"
+    assert {found.mrn for found in manifest.locate_within(line)} == {patients[0].mrn, patients[1].mrn}
+    assert manifest.locate_within("nobody here") == []
+
+
+def test_what_is_planted_after_a_search_is_found_too(manifest: Manifest, patients: list[Patient]) -> None:
+    assert manifest.locate(patients[2].email) == []
+    manifest.plant("later", "/x", patients[2:3], ["email"])
+    assert [found.site for found in manifest.locate(patients[2].email)] == ["later"]
