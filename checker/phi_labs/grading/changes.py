@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from phi_labs.grading.host import Host
 
-LIMIT = 100_000
+LIMIT = 200_000
 HASH_LIMIT = 64 * 1024 * 1024
 # Where programs, libraries and what decides about logins live.
 PROGRAM_PLACES = ("/usr/", "/bin/", "/sbin/", "/lib/", "/lib64/")

@@ -26,7 +26,7 @@ _SUDO_INCLUDE = re.compile(r"^\s*[#@]include(?:dir)?\s+\"?([^\"\n]+?)\"?\s*$", r
 _SSHD_INCLUDE = re.compile(r"^\s*include[\s=]+(.+?)\s*$", re.MULTILINE | re.IGNORECASE)
 _ROTATE_INCLUDE = re.compile(r"^\s*include\s+(\S+)\s*$", re.MULTILINE)
 INCLUDE_LEVELS = 5
-TEXT_LIMIT = 1024 * 1024
+TEXT_LIMIT = 256 * 1024
 _ROTATING = re.compile(r"^rotating pattern: (.*?)\s+(forced from command line|after .*?|weekly|monthly|yearly|hourly|[0-9]+ bytes)\s*\((-?\d+|no old logs will be kept).*?\)", re.MULTILINE)  # fmt: skip # noqa: E501
 
 
@@ -131,7 +131,9 @@ class Interpreter:
 
     def sshd(self, target: Machine, connection: str | None = None) -> dict[str, list[str]]:
         """The effective server configuration; ``connection`` as for ``sshd -C`` resolves Match blocks."""
-        self._lay_out(target, ["/etc/ssh/sshd_config", "/etc/ssh"], _SSHD_INCLUDE, "/etc/ssh")
+        # moduli is half a megabyte that no option depends on.
+        paths = [path for path in self._entries(target, "/etc/ssh") if not path.endswith("/moduli")]
+        self._lay_out(target, paths, _SSHD_INCLUDE, "/etc/ssh")
         extra = ["-C", connection] if connection else []
         self._run(["/bin/mkdir", "-p", "/run/sshd"])
         ran = self._run(["/usr/sbin/sshd", "-T", *extra])
