@@ -105,7 +105,7 @@ class Planting:
 
     # -- what the grader and the brief must know -------------------------------------------
 
-    def planted(
+    def planted(  # noqa: PLR0913 - the facts of one file
         self,
         site: str,
         path: str,
@@ -113,9 +113,13 @@ class Planting:
         fields: Iterable[str],
         *,
         host: str | None = None,
+        kind: str = "",
     ) -> None:
-        """Note in the manifest which patients' fields were written to ``path``, under a named site."""
-        self.manifest.plant(site, path, patients, fields, host=self._host(host))
+        """Note in the manifest which patients' fields were written to ``path``, under a named site.
+
+        ``kind`` is the name of the writer that made the file, if one did.
+        """
+        self.manifest.plant(site, path, patients, fields, host=self._host(host), kind=kind)
 
     def answer(self, name: str, value: Any) -> None:
         """A right answer of the record; also given to attempts as $PHI_<NAME>."""
