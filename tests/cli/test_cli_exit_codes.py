@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -148,6 +150,20 @@ def test_a_reader_that_left_is_no_error(call: Call, monkeypatch: pytest.MonkeyPa
     _labs_raises(monkeypatch, BrokenPipeError())
     said = call("labs")
     assert (said.code, said.err) == (141, "")
+
+
+def test_a_reader_that_leaves_a_pipe_is_not_taken_for_a_low_score() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "phi_labs", "labs"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        check=False,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def _labs_raises(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:

@@ -47,7 +47,7 @@ def test_an_unknown_lab_names_the_nearest_and_all(content: Path, name: str) -> N
         lab_folder(name, content)
     assert caught.value.hint.endswith("labs: small")
     if name == "smal":
-        assert caught.value.hint == "did you mean small?; labs: small"
+        assert caught.value.hint == "did you mean small? labs: small"
 
 
 def test_without_labs_the_message_says_so(tmp_path: Path) -> None:

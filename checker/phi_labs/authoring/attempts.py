@@ -70,7 +70,7 @@ def _attempt_path(lab: Lab, name: str) -> Path:
     if name not in known:
         raise UserError(
             f"lab {lab.id} has no attempt {name!r}",
-            "; ".join(filter(None, [did_you_mean(name, list(known)), "attempts: " + ", ".join(known)])),
+            " ".join(filter(None, [did_you_mean(name, list(known)), "attempts: " + ", ".join(known)])),
         )
     return known[name]
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
 
 from phi_labs.cli import completion
 from phi_labs.cli.options import AsJson, EntityName, LabId, command
@@ -85,9 +87,14 @@ def _list_attempts(session: Session, lab: Lab, *, as_json: bool) -> int:
             ]
         )
         return 0
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column()
     for name, verdict in verdicts:
         outcome = "[green]full score[/]" if verdict.full_score(lab) else "[red]fails[/]"
-        session.out.print(f"[bold]{name}[/]  {outcome}  {escape(verdict.why or '')}")
+        table.add_row(name, outcome, Text(verdict.why or ""))
+    session.out.print(table)
     session.out.print(f"\nNext: [bold]phi-labs attempt {lab.id}[/] NAME, then phi-labs grade {lab.id}")
     return 0
 

@@ -117,10 +117,10 @@ def _show_end(session: Session, lab: Lab, shown: _Shown) -> None:
 
     session.show("", comparison_view(shown.cards["before"], shown.cards["after"]), "")
     session.show(
-        f"The demo's machine is removed. Now yourself:\n"
+        f"The demo's machine is removed. Now yourself (in a checkout it is ./phi-labs):\n"
         f"  [bold cyan]phi-labs start {lab.id}[/]    a machine of your own\n"
         f"  [bold cyan]phi-labs brief {lab.id}[/]    what to do, and the policy you are graded by\n"
-        f"  [bold cyan]phi-labs shell {lab.id}[/]    log in; phi-labs grade {lab.id} whenever you like"
+        f"  [bold cyan]phi-labs shell {lab.id}[/]    log in, repair; then phi-labs grade {lab.id}"
     )
 
 

@@ -26,7 +26,8 @@ def matrix_view(matrix: Matrix) -> RenderableType:
     for lab in labs:
         rows = [row for row in matrix.rows if row.job.lab == lab]
         objectives = _names(name for row in rows for name in (*row.expected, *row.got))
-        names = "   ".join(f"{number} {name}" for number, name in enumerate(objectives, 1))
+        # A number and its objective stay on one line.
+        names = "   ".join(f"{number}\u00a0{name}" for number, name in enumerate(objectives, 1))
         parts += [Text(f"\n{lab}", style="bold"), Text(names), Text(LEGEND, style="dim")]
         parts += [_table(rows, objectives)]
         parts += [_difference(row) for row in rows if not row.ok]

@@ -45,7 +45,7 @@ def labs(session: Session, *, as_json: AsJson = False) -> int:
         return 0
     for lab in listing.labs:
         session.show(f"[bold cyan]{lab.id}[/]  {lab.title}  [dim]{lab.minutes} minutes, {lab.policy}[/]")
-        session.show(f"    {lab.summary}")
+        _show_indented(session, lab.summary)
     if not listing.labs:
         session.say("there are no labs here; --content DIR names a folder that holds labs/")
     else:

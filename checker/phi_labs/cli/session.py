@@ -32,6 +32,15 @@ def default_installation(tell: Callable[[str], None], content: Path | None) -> I
     return Installation(tell=tell, content=content)
 
 
+class Output(Console):
+    """Leaves a reader's going away to ``main``: rich itself exits with 1, which is our "not all passed"."""
+
+    def on_broken_pipe(self) -> None:
+        """Pass the BrokenPipeError on that rich has caught."""
+        self.quiet = True
+        raise BrokenPipeError
+
+
 @dataclass
 class Session:
     """What every command works with.
@@ -45,8 +54,8 @@ class Session:
     given_trainee: str | None = None
     content: Path | None = None
     make_installation: MakeInstallation = default_installation
-    out: Console = field(default_factory=lambda: Console(highlight=False))
-    err: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
+    out: Console = field(default_factory=lambda: Output(highlight=False))
+    err: Console = field(default_factory=lambda: Output(stderr=True, highlight=False))
 
     @cached_property
     def trainee(self) -> str:

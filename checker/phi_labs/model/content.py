@@ -65,7 +65,7 @@ def lab_folder(lab_id: str, override: Path | None = None) -> Path:
     known = lab_ids(override)
     if lab_id not in known:
         listed = f"labs: {', '.join(known)}" if known else "there are no labs"
-        advice = "; ".join(filter(None, [did_you_mean(lab_id, known), listed]))
+        advice = " ".join(filter(None, [did_you_mean(lab_id, known), listed]))
         raise UserError(f"unknown lab {lab_id!r}", advice)
     return content_folder(override) / "labs" / lab_id
 
