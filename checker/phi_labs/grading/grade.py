@@ -252,7 +252,11 @@ class Helpers:
 
     def _do(self, step: str, work: Callable[[Installation], object]) -> None:
         try:
-            work(self._job.installation.beside())
+            beside = self._job.installation.beside()
+            try:
+                work(beside)
+            finally:
+                beside.engine.close()
         except BaseException as error:  # raised again by the thread that needs the step
             self._trouble[step] = error
 
@@ -323,8 +327,9 @@ class Asking:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        if self._run is not None:
+        if self._run is not None and self._run.under_way:
             self._run.abort()
+            self._job.installation.drop_probe(WORKER)  # the answer it waited for is still to come
 
     def running(self) -> CheckRun:
         """The worker, started now if it was not."""

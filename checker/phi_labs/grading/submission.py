@@ -73,7 +73,9 @@ class Submission:
         for name in self.hosts:
             plain = self.folder / f"{name}.archive"
             if plain.exists():
-                with plain.open("rb") as source, gzip.open(f"{plain}.gz", "wb", compresslevel=1) as target:
+                packed = plain.with_suffix(".archive.gz")
+                packed.touch(mode=0o600)  # it holds a machine's files, whoever may read them there
+                with plain.open("rb") as source, gzip.open(packed, "wb", compresslevel=1) as target:
                     shutil.copyfileobj(source, target, 1 << 20)
                 plain.unlink()
 

@@ -84,6 +84,11 @@ class CheckRun:
         self._gate = gate
         self._checks = checks
 
+    @property
+    def under_way(self) -> bool:
+        """Whether the worker may still be in the middle of a question."""
+        return bool(self._child)
+
     def release(self) -> None:
         """The clone has booted."""
         with suppress(BrokenPipeError):
