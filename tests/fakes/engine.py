@@ -175,7 +175,7 @@ class FakeEngine(Engine):
         if self._machine(container).status != "running":
             raise EngineError(f"could not start {argv[0]} in container {container[:12]}: it is not running")
         mine, theirs = socket.socketpair()
-        if self.boots and "nc 127.0.0.1 22" in " ".join(argv):
+        if self.boots and "nc -N 127.0.0.1 22" in " ".join(argv):
             theirs.sendall(frame(b"SSH-2.0-fake\r\n"))
             self._sockets.append(theirs)
         else:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,8 @@ import pytest
 from phi_labs.grading.expected import Check
 from phi_labs.grading.worker import TOOK_TOO_LONG, Answers, start_checks
 from phi_labs.model.scorecard import CheckStatus
+
+pytestmark = pytest.mark.usefixtures("plain_asserts")
 
 PASSED, FAILED, ERROR, SKIPPED = (
     CheckStatus.PASSED,
@@ -84,22 +85,13 @@ def test_after_all_that():
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
-def plain_asserts() -> Iterator[None]:
-    """Without this pytest's own rewriting of assertions, which a grading does not have."""
-    kept = sys.meta_path[:]
-    sys.meta_path[:] = [finder for finder in kept if type(finder).__name__ != "AssertionRewritingHook"]
-    yield
-    sys.meta_path[:] = kept
-
-
 def run_checks(
     folder: Path,
     source: str,
     *,
     fixtures: Callable[[str], Any] = str,
     only: Sequence[str] = (),
-    check_deadline: float = 0.15,
+    check_deadline: float = 0.6,
     overall: float = 20.0,
     named: Sequence[str] = (),
 ) -> Answers:

@@ -8,12 +8,13 @@ trouble is ours, no attempt is counted and no zero is given.
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -40,6 +41,7 @@ from phi_labs.model.scorecard import About, CheckOutcome, CheckStatus, ExpectedC
 from phi_labs.probe.client import Probe
 
 COMES_UP, WHOLE = (guard.id for guard in BUILT_IN_GUARDS)
+CIRCUMSTANCES = "circumstances.json"
 WORKER = "worker"
 STEPS = ("clones", "interpreters", "worker")
 SHORT_MOMENT = 0.03  # seconds; claiming a waiting machine takes 15 ms, making one 280
@@ -76,6 +78,19 @@ class Stages:
         self._last = now
 
 
+@dataclass(frozen=True)
+class Circumstances:
+    """What a scorecard says beside what the checks saw, as it was when the submission was taken.
+
+    Attributes:
+        hints: objective id -> how many of its hints were taken.
+        rescue: whether the root console was used.
+    """
+
+    hints: dict[str, int] = field(default_factory=dict)
+    rescue: bool = False
+
+
 @dataclass
 class Job:
     """Everything one grading works with."""
@@ -92,6 +107,8 @@ class Job:
     live: dict[str, Machine] = field(default_factory=dict)
     interpreters: dict[str, Machine] = field(default_factory=dict)
     expected: list[ExpectedCheck] = field(default_factory=list)
+    circumstances: Circumstances = field(default_factory=Circumstances)
+    regrade_of: int = 0
 
     @property
     def engine(self) -> Engine:
@@ -120,6 +137,7 @@ def grade_run(
         _attempt(installation, run) as attempt,
         _job(installation, lab, run, manifest, checks, stages, later) as job,
     ):
+        job.circumstances = _circumstances(installation, run)
         _look_at_live(job)
         with Asking(job, _begin(job)) as asking:
             submission = _captured(job, attempt.submission)
@@ -155,6 +173,7 @@ def regrade(installation: Installation, lab: Lab, trainee: str, number: int) -> 
         _attempt(installation, run) as attempt,
         _job(installation, lab, run, manifest, checks, stages, False) as job,
     ):
+        job.circumstances, job.regrade_of = _read_circumstances(old), number
         _need_images(job)
         shutil.copytree(old.submission, attempt.submission, dirs_exist_ok=True)
         submission = load_submission(attempt.submission)
@@ -479,19 +498,26 @@ def _need_control_to_work(job: Job, names: list[str], answers: Answers) -> None:
 # -- scoring and keeping ---------------------------------------------------------------------
 
 
+def _circumstances(installation: Installation, run: Run) -> Circumstances:
+    hints = installation.state.hints(run.trainee, run.lab, run.retry)
+    return Circumstances(hints, installation.state.flags(run.trainee, run.lab).get("rescue", False))
+
+
+def _read_circumstances(attempt: AttemptFolder) -> Circumstances:
+    return Circumstances(**json.loads((attempt.path / CIRCUMSTANCES).read_text(encoding="utf-8")))
+
+
 def _scored(job: Job, outcomes: list[CheckOutcome]) -> Scorecard:
-    state = job.installation.state
-    taken = state.hints(job.run.trainee, job.lab.id, job.run.retry)
+    taken = job.circumstances.hints
     costs = {
         item.id: sum(hint.cost for hint in item.hints[: taken.get(item.id, 0)]) for item in job.lab.objectives
     }
-    flags = state.flags(job.run.trainee, job.lab.id)
     return score(
         job.lab,
         job.expected or [check.expected for check in job.checks],
         outcomes,
         hint_costs=costs,
-        rescue_used=flags.get("rescue", False),
+        rescue_used=job.circumstances.rescue,
     )
 
 
@@ -503,6 +529,7 @@ def _kept(
     submission.save()
     state.write(attempt.manifest, job.manifest.to_json())
     state.write(attempt.path / "run.json", run.to_json())
+    state.write_json(attempt.path / CIRCUMSTANCES, asdict(job.circumstances))
     kept = state.keep_attempt(run.trainee, run.lab, attempt)
     about = About(
         trainee=run.trainee,
@@ -510,6 +537,7 @@ def _kept(
         run=run.id,
         attempt=kept.number,
         graded_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        regrade_of=job.regrade_of,
         images=dict(run.images),
     )
     final = card.about_run(about)

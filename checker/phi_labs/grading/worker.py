@@ -162,7 +162,7 @@ def _gather(reader: int, checks: Sequence[Check], until: float) -> Answers:
                 collected = line["collected"]
             else:
                 answers.append(_answer(line))
-        if collected and len(answers) >= len(collected):
+        if collected and collected.keys() <= {answer.outcome.check for answer in answers}:
             break  # all is said; pytest's own end need not be waited for
     for check in checks:  # a function that pytest did not collect is missed by name
         if not any(function_of(name) == check.id for name in collected):

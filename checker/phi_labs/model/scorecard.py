@@ -107,7 +107,10 @@ class GuardScore:
 
 @dataclass(frozen=True)
 class About:
-    """Whose scorecard this is; empty where nobody said. ``graded_at`` is UTC, ISO 8601."""
+    """Whose scorecard this is; empty where nobody said. ``graded_at`` is UTC, ISO 8601.
+
+    ``regrade_of`` is the attempt whose submission was graded again, 0 for a first grading.
+    """
 
     trainee: str = ""
     entity: str = ""
@@ -115,6 +118,7 @@ class About:
     attempt: int = 0
     graded_at: str = ""
     images: Mapping[str, str] = field(default_factory=dict)
+    regrade_of: int = 0
 
 
 @dataclass(frozen=True)
@@ -169,8 +173,9 @@ class Scorecard:
     @property
     def stamps(self) -> tuple[str, ...]:
         """What a reader must know about how the score came about."""
-        stamps = [self.assurance]
-        return (*stamps, "rescue console used") if self.rescue_used else tuple(stamps)
+        rescue = ("rescue console used",) if self.rescue_used else ()
+        again = (f"attempt {self.about.regrade_of} graded again",) if self.about.regrade_of else ()
+        return (self.assurance, *rescue, *again)
 
     @property
     def statement(self) -> str:
