@@ -30,7 +30,7 @@ from phi_labs.grading.interpreter import Interpreter
 from phi_labs.grading.planted import planted_for
 from phi_labs.grading.record import read_record
 from phi_labs.grading.submission import Submission, capture_run, load_submission
-from phi_labs.grading.worker import TOOK_TOO_LONG, Answers, CheckRun, start_checks
+from phi_labs.grading.worker import TOOK_TOO_LONG, WITHOUT_CLONE, Answers, CheckRun, start_checks
 from phi_labs.lifecycle.installation import Installation
 from phi_labs.lifecycle.pool import Lease, lease, network_for, request_spares, take
 from phi_labs.lifecycle.runs import need_live_run, organisation_of
@@ -107,6 +107,7 @@ class Job:
     live: dict[str, Machine] = field(default_factory=dict)
     interpreters: dict[str, Machine] = field(default_factory=dict)
     expected: list[ExpectedCheck] = field(default_factory=list)
+    threads: list[threading.Thread] = field(default_factory=list)
     circumstances: Circumstances = field(default_factory=Circumstances)
     regrade_of: int = 0
 
@@ -216,7 +217,12 @@ def _job(  # noqa: PLR0913, PLR0917 - the facts of one grading
             )
         try:
             with lease(installation, later=later) as held:
-                yield Job(installation, lab, run, manifest, checks, _probe(installation), held, stages)
+                job = Job(installation, lab, run, manifest, checks, _probe(installation), held, stages)
+                try:
+                    yield job
+                finally:
+                    for thread in job.threads:  # what they still make must be on the lease before it ends
+                        thread.join()
         except ProbeError as error:
             installation.drop_probe()
             raise NotGraded(f"the grader's own reader failed: {error.message}", _NOT_COUNTED) from error
@@ -250,6 +256,7 @@ class Helpers:
         """Start a step."""
         thread = threading.Thread(target=self._do, args=(step, work), daemon=True)
         self._threads[step] = thread
+        self._job.threads.append(thread)
         thread.start()
 
     @property
@@ -357,7 +364,13 @@ class Asking:
                 self._helpers.need(step)
             for machine in self._job.machines.values():
                 machine.wait_ready()  # before the fork: two processes must not wait for one answer
-            self._run = start_checks(self._job.lab.folder / "checks", self._job.checks, _fixtures(self._job))
+            self._run = start_checks(
+                self._job.lab.folder / "checks",
+                self._job.checks,
+                _fixtures(self._job),
+                # Of a kept submission nothing runs: there the clone is also what ``live`` looks at.
+                early=WITHOUT_CLONE if self._job.live else WITHOUT_CLONE - {"live"},
+            )
         return self._run
 
 

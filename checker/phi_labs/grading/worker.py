@@ -7,6 +7,7 @@ that has to be killed loses only the check it hung in.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import select
@@ -29,6 +30,7 @@ from phi_labs.model.scorecard import CheckOutcome, CheckStatus
 CHECK_DEADLINE = 30.0
 OVERALL_DEADLINE = 180.0
 TOOK_TOO_LONG = "it did not end in time"
+PR_SET_PDEATHSIG = 1
 INI = Path(__file__).with_name("checks.ini")
 Fixtures = Callable[[str], Any]
 # What needs nothing but the running machine and the manifest; all else waits for the clone.
@@ -122,6 +124,7 @@ def start_checks(
     *,
     only: Sequence[str] = (),
     check_deadline: float = CHECK_DEADLINE,
+    early: frozenset[str] = WITHOUT_CLONE,
 ) -> CheckRun:
     """Start the checks of ``folder`` in a forked worker.
 
@@ -131,16 +134,18 @@ def start_checks(
             first asks for it.
         only: ids of the checks to run; all when empty.
         check_deadline: seconds for one check.
+        early: fixtures that are there before the clone is released.
     """
     reader, writer = os.pipe()
     waiting, gate = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
+    parent = os.getpid()
     child = os.fork()
     if child == 0:
         os.close(reader)
         os.close(gate)
-        _work(writer, Reporter(writer, waiting, checks, fixtures, check_deadline), folder, only)
+        _work(writer, Reporter(writer, waiting, checks, fixtures, check_deadline, early), folder, only, parent)
     os.close(writer)
     os.close(waiting)
     return CheckRun(child, reader, gate, checks)
@@ -185,10 +190,14 @@ def _answer(data: dict[str, Any]) -> Answer:
 # -- in the worker -----------------------------------------------------------------------
 
 
-def _work(writer: int, plugin: Reporter, folder: Path, only: Sequence[str]) -> NoReturn:
+def _work(writer: int, plugin: Reporter, folder: Path, only: Sequence[str], parent: int) -> NoReturn:
     code = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        # A worker holds its parent's locks: it must not outlive a parent that was killed.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
         _silence()
         code = int(pytest.main(_arguments(folder, only), plugins=[plugin]))
     except BaseException:  # the parent sees missing answers; nothing may escape into a second copy of it
@@ -221,7 +230,13 @@ class Reporter:
     """The one plugin: gives checks their fixtures, holds them to their time, reports each outcome."""
 
     def __init__(
-        self, writer: int, gate: int, checks: Sequence[Check], fixtures: Fixtures, check_deadline: float
+        self,
+        writer: int,
+        gate: int,
+        checks: Sequence[Check],
+        fixtures: Fixtures,
+        check_deadline: float,
+        early: frozenset[str],
     ) -> None:
         self._writer = writer
         self._gate = gate
@@ -229,9 +244,10 @@ class Reporter:
         self._checks = {check.id: check for check in checks}
         self._make = fixtures
         self._deadline = check_deadline
+        self._early = early
 
     def _value(self, name: str) -> Any:
-        if name not in WITHOUT_CLONE:
+        if name not in self._early:
             self._wait_for_clone()
         return self._make(name)
 
@@ -250,7 +266,7 @@ class Reporter:
     def _needs_clone(self, item: pytest.Item) -> bool:
         check = self._checks.get(function_of(_name(item)))
         return check is None or not set(check.fixtures) <= {
-            *WITHOUT_CLONE,
+            *self._early,
             *getattr(item, "callspec", _NO_CASE).params,
         }
 
