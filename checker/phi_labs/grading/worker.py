@@ -117,7 +117,7 @@ class CheckRun:
             self._child = 0
 
 
-def start_checks(
+def start_checks(  # noqa: PLR0913 - what decides a worker
     folder: Path,
     checks: Sequence[Check],
     fixtures: Fixtures,
@@ -145,7 +145,8 @@ def start_checks(
     if child == 0:
         os.close(reader)
         os.close(gate)
-        _work(writer, Reporter(writer, waiting, checks, fixtures, check_deadline, early), folder, only, parent)
+        reporter = Reporter(writer, waiting, checks, fixtures, check_deadline, early)
+        _work(writer, reporter, folder, only, parent)
     os.close(writer)
     os.close(waiting)
     return CheckRun(child, reader, gate, checks)
@@ -229,7 +230,7 @@ def _arguments(folder: Path, only: Sequence[str]) -> list[str]:
 class Reporter:
     """The one plugin: gives checks their fixtures, holds them to their time, reports each outcome."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - both ends of the pipes, and what decides a worker
         self,
         writer: int,
         gate: int,

@@ -26,6 +26,7 @@ from phi_labs.probe.hands_client import hands_command, hands_version
 
 SPARE = "phi-labs-spare-"
 TAKEN = "phi-labs-taken-"
+ABANDONED = 3600.0  # seconds: far longer than any grading takes
 # What an interpreter needs to lay out files with their owners; nothing else.
 INTERPRETER_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER")
 KINDS: Mapping[str, tuple[str, ...] | None] = {"clone": None, "interpreter": INTERPRETER_CAPABILITIES}
@@ -125,6 +126,7 @@ def remove_spares(installation: Installation) -> None:
 def tidy(installation: Installation, lab: Lab | None) -> None:
     """Remove what ended gradings left; keep spares of ``lab`` ready while somebody runs it."""
     _sweep(installation, spares=False)
+    installation.state.drop_abandoned_attempts(ABANDONED)
     if lab is None:
         return
     images = images_in_use(installation, lab)

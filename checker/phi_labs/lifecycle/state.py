@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -255,6 +256,13 @@ class State:
     def drop_attempt(self, attempt: AttemptFolder) -> None:
         """Remove a folder that did not become an attempt."""
         shutil.rmtree(attempt.path, ignore_errors=True)
+
+    def drop_abandoned_attempts(self, older_than: float) -> None:
+        """Remove folders of gradings that were killed: unfinished, and untouched for so many seconds."""
+        for path in (self.root / "attempts").glob("*/*/.grading-*"):
+            with contextlib.suppress(FileNotFoundError):  # it became an attempt in this moment
+                if time.time() - path.stat().st_mtime > older_than:
+                    shutil.rmtree(path, ignore_errors=True)
 
     def attempts(self, trainee: str, lab: str) -> list[AttemptFolder]:
         """Every kept attempt in order."""
