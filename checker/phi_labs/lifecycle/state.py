@@ -211,6 +211,18 @@ class State:
         """What was planted for a run."""
         return Manifest.from_json(self.run_folder(trainee, lab).manifest.read_text(encoding="utf-8"))
 
+    def manifests(self) -> Iterator[tuple[str, str, Manifest]]:
+        """(trainee, lab, what was planted) of every run and kept attempt."""
+        places = [
+            *sorted((self.root / "runs").glob("*/*")),
+            *sorted((self.root / "attempts").glob("*/*/[0-9]*")),
+        ]
+        for place in places:
+            if (place / "run.json").exists() and (place / "manifest.json").exists():
+                run = Run.from_json((place / "run.json").read_text(encoding="utf-8"))
+                text = (place / "manifest.json").read_text(encoding="utf-8")
+                yield run.trainee, run.lab, Manifest.from_json(text)
+
     def runs(self) -> list[Run]:
         """Every saved run."""
         found = sorted((self.root / "runs").glob("*/*/run.json"))
