@@ -73,7 +73,11 @@ class Installation:
         from phi_labs.probe.client import Probe  # noqa: PLC0415
 
         if purpose not in self._probes:
-            self._probes[purpose] = Probe(self.engine.reconnected(), self.probe_container())
+            engine = self.engine.reconnected()
+            try:
+                self._probes[purpose] = Probe(engine, self.probe_container())
+            finally:
+                engine.close()  # the conversation's own socket stays
         return self._probes[purpose]
 
     def drop_probe(self, purpose: str = "main") -> None:
