@@ -171,6 +171,17 @@ def test_a_folder_that_was_dropped_never_counts(state: State) -> None:
     assert state.keep_attempt("ada", "small", state.new_attempt("ada", "small")).number == 1
 
 
+def test_folders_of_killed_gradings_go_and_those_of_running_ones_stay(state: State) -> None:
+    old, running = state.new_attempt("ada", "small"), state.new_attempt("ada", "small")
+    kept = state.keep_attempt("ada", "small", state.new_attempt("ada", "small"))
+    for attempt in (old, kept):
+        os.utime(attempt.path, (0, 0))
+    state.drop_abandoned_attempts(3600)
+    assert not old.path.exists()
+    assert running.path.exists()
+    assert kept.path.exists()
+
+
 def _keep_attempts(root: Path) -> None:
     state = State(root)
     for _ in range(5):
