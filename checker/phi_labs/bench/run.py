@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from phi_labs.bench.report import BenchReport, Figure, compared, figure
+from phi_labs.bench.synthetic import measure_synthetic
 from phi_labs.errors import UserError
 from phi_labs.grading.clone import Machine
 from phi_labs.grading.grade import grade_run
@@ -59,6 +60,7 @@ def bench(installation: Installation, tell: Tell) -> BenchReport:
         tell("reset")
         figures.append(measure_reset(scratch, lab))
         machine = _machine(scratch)
+    figures += measure_synthetic(tell)
     return BenchReport(tuple(figures), stages, machine)
 
 
