@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from phi_labs.engine.docker import Engine
-from phi_labs.errors import ProbeTimeout, UntrustedRoot, UserError
+from phi_labs.errors import MissingObject, ProbeError, ProbeTimeout, UntrustedRoot, UserError
 from phi_labs.lifecycle.state import State
 from phi_labs.model.run import Run
 from phi_labs.probe.client import CaptureResult, Probe
@@ -106,7 +106,7 @@ def capture_run(engine: Engine, probe: Probe, run: Run, pids: Mapping[str, int],
     """
     with frozen(engine, run):
         hosts = {
-            host: _capture_host(probe, run.images[host], pids[host], folder / f"{host}.archive", host)
+            host: _capture_host(engine, probe, run.images[host], pids[host], folder / f"{host}.archive", host)
             for host in run.containers
         }
     return Submission(folder, hosts)
@@ -126,7 +126,9 @@ def frozen(engine: Engine, run: Run) -> Iterator[None]:
             engine.unpause(container)
 
 
-def _capture_host(probe: Probe, image: str, pid: int, path: Path, host: str) -> HostCapture:
+def _capture_host(  # noqa: PLR0913, PLR0917 - the facts of one machine
+    engine: Engine, probe: Probe, image: str, pid: int, path: Path, host: str
+) -> HostCapture:
     try:
         probe.check_root(pid)
         with path.open("wb") as sink:
@@ -134,11 +136,21 @@ def _capture_host(probe: Probe, image: str, pid: int, path: Path, host: str) -> 
             result = probe.capture(pid, image, sink, seconds=CAPTURE_DEADLINE)
     except UntrustedRoot as error:
         return HostCapture(image=image, refused=error.message)
-    except ProbeTimeout:
+    except ProbeTimeout as error:
+        if not _lives(engine, probe):
+            raise ProbeError("the probe ended in the middle of a capture") from error
         return HostCapture(
             image=image, refused=f"its files could not be read within {CAPTURE_DEADLINE:.0f} seconds"
         )
     return _captured(image, result, _host_lines(probe, pid, host))
+
+
+def _lives(engine: Engine, probe: Probe) -> bool:
+    """Whether the probe itself is there: engine 20.10 leaves the streams of removed containers open."""
+    try:
+        return engine.inspect(probe.container).running
+    except MissingObject:
+        return False
 
 
 def _captured(image: str, result: CaptureResult, host_lines: tuple[str, ...]) -> HostCapture:

@@ -82,9 +82,14 @@ class CaptureResult:
 
 
 class Probe:
-    """One conversation with the probe; not to be shared between threads."""
+    """One conversation with the probe; not to be shared between threads.
+
+    Attributes:
+        container: the probe's own.
+    """
 
     def __init__(self, engine: Engine, container: str) -> None:
+        self.container = container
         stream = engine.exec_stream(container, ["python3", "-I", "-X", "utf8", "/agent.py"])
         self._wire = Wire(stream, "the probe")
 
