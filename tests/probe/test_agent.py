@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import random
 import re
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from phi_labs.probe import agent
-from phi_labs.probe.agent import Sweep, trie_pattern
+from phi_labs.probe.agent import questions, sweep, walking
+from phi_labs.probe.agent.conversation import answered
+from phi_labs.probe.agent.kernel import extents, is_mount_root
+from phi_labs.probe.agent.memory import Memory
+from phi_labs.probe.agent.roots import Roots
+from phi_labs.probe.agent.stream import Json, Out
+from phi_labs.probe.agent.sweep import Sweep, trie_pattern
+from phi_labs.probe.agent.walking import walk
 
 WORDS = st.lists(st.text("ab-1", min_size=1, max_size=4).map(str.encode), min_size=1, max_size=6, unique=True)
 GENEROUS = 1 << 30
@@ -57,7 +66,7 @@ def test_holes_are_left_out_and_data_kept(tmp_path: Path) -> None:
             file.write(b"data!")
     fd = os.open(path, os.O_RDONLY)
     try:
-        found = agent.extents(fd, os.fstat(fd).st_size)
+        found = extents(fd, os.fstat(fd).st_size)
         data = b"".join(os.pread(fd, length, start) for start, length in found)
     finally:
         os.close(fd)
@@ -72,7 +81,7 @@ def test_an_empty_file_and_a_file_of_one_hole_have_no_data(tmp_path: Path) -> No
         path.touch()
         os.truncate(path, size)
         fd = os.open(path, os.O_RDONLY)
-        assert agent.extents(fd, size) == []
+        assert extents(fd, size) == []
         os.close(fd)
 
 
@@ -83,13 +92,13 @@ def swept(
     path: Path, *strings: str, limit: int = GENEROUS, seconds: float = 10.0
 ) -> tuple[dict[str, set[str]], list[list[str]]]:
     """Container -> strings found in a file, and the sweep's notes."""
-    sweep = Sweep(list(strings), limit, seconds)
+    searched = Sweep(list(strings), limit, seconds)
     fd = os.open(path, os.O_RDONLY)
     try:
-        found = {layer: {strings[number] for number in numbers} for layer, numbers in sweep.file(fd, "f")}
+        found = {layer: {strings[number] for number in numbers} for layer, numbers in searched.file(fd, "f")}
     finally:
         os.close(fd)
-    return found, sweep.notes
+    return found, searched.notes
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -97,7 +106,7 @@ def swept(
 def test_strings_across_the_borders_of_chunks_are_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: list[str], chunk: int
 ) -> None:
-    monkeypatch.setattr(agent, "CHUNK", chunk)
+    monkeypatch.setattr(sweep, "CHUNK", chunk)
     path = tmp_path / "file"
     path.write_text("".join(parts))
     found, _ = swept(path, "ABCDEF", "GHIJ", "KL")
@@ -109,7 +118,7 @@ def test_strings_across_the_borders_of_chunks_are_found(
 def test_every_member_of_a_gzip_file_is_searched_wherever_it_is_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, members: list[bytes], chunk: int
 ) -> None:
-    monkeypatch.setattr(agent, "CHUNK", chunk)
+    monkeypatch.setattr(sweep, "CHUNK", chunk)
     path = tmp_path / "file.gz"
     path.write_bytes(b"".join(gzip.compress(member) for member in [*members, b"the needle"]))
     found, notes = swept(path, "needle")
@@ -185,76 +194,97 @@ def test_holes_are_not_read(tmp_path: Path) -> None:
 # -- a folder as a machine's root ------------------------------------------------------------
 
 
+class OneRoot(Roots):
+    """A folder in place of the root of machine ``PID``."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.fd = os.open(folder, os.O_PATH)
+
+    def __getitem__(self, pid: int) -> int:
+        return self.fd
+
+
+@dataclass
+class Machine:
+    """A folder that the agent takes for a machine, and what it remembers of it."""
+
+    folder: Path
+    memory: Memory
+
+    @property
+    def fd(self) -> int:
+        return self.memory.roots[PID]
+
+    def ask(self, op: str, **fields: Any) -> Json:
+        return answered(self.memory, {"op": op, "pid": PID, **fields})
+
+    def sweep(self, generation: int, **limits: float) -> Json:
+        asked: Json = {"strings": ["needle"], "generation": str(generation)}
+        return self.ask("sweep", **{**asked, "limit_bytes": GENEROUS, "within": 10, **limits})
+
+
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder that the agent takes for the root of machine ``PID``."""
+def machine(tmp_path: Path) -> Iterator[Machine]:
     folder = tmp_path / "root"
     folder.mkdir()
-    fd = os.open(folder, os.O_PATH)
-    monkeypatch.setattr(agent, "ROOTS", {PID: fd})
-    monkeypatch.setattr(agent, "HELD", {})
-    monkeypatch.setattr(agent, "WALKS", {})
-    monkeypatch.setattr(agent, "CACHE", str(tmp_path))
-    yield folder
-    os.close(fd)
+    roots = OneRoot(folder)
+    yield Machine(folder, Memory(Out(io.BytesIO()), roots, cache=str(tmp_path)))
+    os.close(roots.fd)
 
 
-def sweep_all(generation: int, **limits: float) -> agent.Json:
-    question = {
-        "pid": PID,
-        "strings": ["needle"],
-        "generation": generation,
-        "limit_bytes": GENEROUS,
-        "within": 10,
-    }
-    return agent.answer_sweep({**question, **limits})
+@pytest.fixture
+def root(machine: Machine) -> Path:
+    return machine.folder
 
 
-def test_a_sweep_that_ran_out_of_time_does_not_make_the_next_one_blind(root: Path) -> None:
+def test_a_sweep_that_ran_out_of_time_does_not_make_the_next_one_blind(machine: Machine, root: Path) -> None:
     (root / "file").write_text("needle")
-    first = sweep_all(0, within=-1)
+    first = machine.sweep(0, within=-1)
     assert (first["hits"], len(first["notes"])) == ([], 1)
-    assert sweep_all(1)["hits"] == [["/file", "plain", [0]]]
+    assert machine.sweep(1)["hits"] == [["/file", "plain", [0]]]
 
 
-def test_a_sweep_that_ran_out_of_bytes_does_not_make_the_next_one_blind(root: Path) -> None:
+def test_a_sweep_that_ran_out_of_bytes_does_not_make_the_next_one_blind(machine: Machine, root: Path) -> None:
     (root / "file").write_text("x" * 100 + "needle")
-    assert sweep_all(0, limit_bytes=10)["hits"] == []
-    assert sweep_all(1)["hits"] == [["/file", "plain", [0]]]
+    assert machine.sweep(0, limit_bytes=10)["hits"] == []
+    assert machine.sweep(1)["hits"] == [["/file", "plain", [0]]]
 
 
-def test_what_a_note_says_of_a_file_is_said_every_time(root: Path) -> None:
+def test_what_a_note_says_of_a_file_is_said_every_time(machine: Machine, root: Path) -> None:
     (root / "file.gz").write_bytes(gzip.compress(b"needle")[:-4])
-    assert sweep_all(0)["notes"] == sweep_all(1)["notes"] != []
+    assert machine.sweep(0)["notes"] == machine.sweep(1)["notes"] != []
 
 
-def test_a_changed_file_is_read_again(root: Path) -> None:
+def test_a_changed_file_is_read_again(machine: Machine, root: Path) -> None:
     (root / "file").write_text("nothing")
-    assert sweep_all(0)["hits"] == []
+    assert machine.sweep(0)["hits"] == []
     (root / "file").write_text("needle.")
-    assert sweep_all(1)["hits"] == [["/file", "plain", [0]]]
+    assert machine.sweep(1)["hits"] == [["/file", "plain", [0]]]
 
 
-def test_every_path_is_walked_and_run_is_not_entered(root: Path) -> None:
+def test_every_path_is_walked_and_run_is_not_entered(machine: Machine, root: Path) -> None:
     for place in ("etc/deep/er", "run/lock"):
         (root / place).mkdir(parents=True)
     (root / "etc" / os.fsdecode(b"\xff\xfe\n")).touch()
     (root / "etc/link").symlink_to("/etc")
     os.mkfifo(root / "etc/fifo")
     trouble: list[list[str]] = []
-    found = {item.path for item in agent.walk(agent.ROOTS[PID], trouble)}
+    found = {item.path for item in walk(machine.fd, trouble)}
     odd = "etc/" + os.fsdecode(b"\xff\xfe\n")
     assert found == {".", "etc", "etc/deep", "etc/deep/er", "run", odd, "etc/link", "etc/fifo"}
     assert trouble == []
-    live = {item.path for item in agent.walk(agent.ROOTS[PID], trouble, live=True)}
+    live = {item.path for item in walk(machine.fd, trouble, live=True)}
     assert live - found == {"run/lock"}
 
 
-def test_what_is_nested_too_deeply_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agent, "MAX_DEPTH", 3)
+def test_what_is_nested_too_deeply_is_named(
+    machine: Machine, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walking, "MAX_DEPTH", 3)
     (root / "a/b/c/d").mkdir(parents=True)
     trouble: list[list[str]] = []
-    assert {item.path for item in agent.walk(agent.ROOTS[PID], trouble)} == {".", "a", "a/b", "a/b/c"}
+    assert {item.path for item in walk(machine.fd, trouble)} == {".", "a", "a/b", "a/b/c"}
     assert trouble == [["a/b/c", "nested deeper than 3 directories"]]
 
 
@@ -274,78 +304,76 @@ def deep_path(root: Path) -> str:
     return "/".join([*parts, "file"])
 
 
-def test_paths_longer_than_the_kernel_takes_are_swept_and_asked(root: Path) -> None:
+def test_paths_longer_than_the_kernel_takes_are_swept_and_asked(machine: Machine, root: Path) -> None:
     path = deep_path(root)
     assert len(path) > 4096
-    assert sweep_all(0)["hits"] == [["/" + path, "plain", [0]]]
-    assert agent.answer_stat({"pid": PID, "path": "/" + path})["size"] == 6
-    assert agent.can_open(agent.ROOTS[PID], "/" + path, "read")
-    answer = agent.answer_read({"pid": PID, "path": "/" + path, "limit": 100})
+    assert machine.sweep(0)["hits"] == [["/" + path, "plain", [0]]]
+    assert machine.ask("stat", path="/" + path)["size"] == 6
+    assert questions.can_open(machine.fd, "/" + path, "read")
+    answer = machine.ask("read", path="/" + path, limit=100)
     assert answer["size"] == 6
 
 
-def test_links_never_lead_out_of_the_root(root: Path, tmp_path: Path) -> None:
+def test_links_never_lead_out_of_the_root(machine: Machine, root: Path, tmp_path: Path) -> None:
     (tmp_path / "outside").write_text("of this machine")
     (root / "absolute").symlink_to(tmp_path / "outside")
     (root / "relative").symlink_to("../outside")
     (root / "far").symlink_to("../" * 40 + "etc/shadow")
     (root / "magic").symlink_to("/proc/self/root/etc/shadow")
     for name in ("absolute", "relative", "far", "magic", "../outside", "/../../etc/shadow"):
-        assert not agent.answer_stat({"pid": PID, "path": name, "follow": True})["exists"], name
-        assert agent.answered({"op": "read", "pid": PID, "path": name, "limit": 10}).get("gone"), name
-        assert not agent.can_open(agent.ROOTS[PID], name, "read")
+        assert not machine.ask("stat", path=name, follow=True)["exists"], name
+        assert machine.ask("read", path=name, limit=10).get("gone"), name
+        assert not questions.can_open(machine.fd, name, "read")
 
 
-def test_links_inside_are_followed_as_the_machine_would(root: Path) -> None:
+def test_links_inside_are_followed_as_the_machine_would(machine: Machine, root: Path) -> None:
     (root / "etc").mkdir()
     (root / "etc/real").write_text("inside")
     (root / "link").symlink_to("/etc/real")
-    answer = agent.answer_stat({"pid": PID, "path": "/link", "follow": True})
+    answer = machine.ask("stat", path="/link", follow=True)
     assert (answer["exists"], answer["size"]) == (True, 6)
-    assert agent.answer_stat({"pid": PID, "path": "/link"})["target"] == "/etc/real"
+    assert machine.ask("stat", path="/link")["target"] == "/etc/real"
 
 
 @pytest.mark.parametrize("op", ["read", "hash"])
-def test_what_is_no_regular_file_is_refused_at_once(root: Path, op: str) -> None:
+def test_what_is_no_regular_file_is_refused_at_once(machine: Machine, root: Path, op: str) -> None:
     os.mkfifo(root / "fifo")
     (root / "folder").mkdir()
     (root / "device").symlink_to("/fifo")
     for name in ("fifo", "folder", "device"):
-        answer = agent.answered({"op": op, "pid": PID, "path": name, "limit": 10})
+        answer = machine.ask(op, path=name, limit=10)
         assert "not a regular file" in answer["refused"]
 
 
-def test_a_fifo_is_no_answer_to_who_can_read_and_never_waited_for(root: Path) -> None:
+def test_a_fifo_is_no_answer_to_who_can_read_and_never_waited_for(machine: Machine, root: Path) -> None:
     os.mkfifo(root / "fifo")
-    opened = threading.Thread(target=lambda: agent.can_open(agent.ROOTS[PID], "fifo", "read"), daemon=True)
+    opened = threading.Thread(target=lambda: questions.can_open(machine.fd, "fifo", "read"), daemon=True)
     opened.start()
     opened.join(5)
     assert not opened.is_alive()
-    assert not agent.can_open(agent.ROOTS[PID], "fifo", "read")
+    assert not questions.can_open(machine.fd, "fifo", "read")
 
 
-def test_a_file_larger_than_asked_is_not_hashed(root: Path) -> None:
+def test_a_file_larger_than_asked_is_not_hashed(machine: Machine, root: Path) -> None:
     (root / "file").write_bytes(bytes(11))
-    assert "larger" in agent.answered({"op": "hash", "pid": PID, "path": "file", "limit": 10})["refused"]
+    assert "larger" in machine.ask("hash", path="file", limit=10)["refused"]
 
 
-def test_a_listing_has_a_bound(root: Path) -> None:
+def test_a_listing_has_a_bound(machine: Machine, root: Path) -> None:
     for name in "abc":
         (root / name).touch()
-    assert agent.answer_list({"pid": PID, "path": "/", "limit": 3}) == {"names": ["a", "b", "c"]}
-    assert "more than 2" in agent.answered({"op": "list", "pid": PID, "path": "/", "limit": 2})["refused"]
+    assert machine.ask("list", path="/", limit=3) == {"names": ["a", "b", "c"]}
+    assert "more than 2" in machine.ask("list", path="/", limit=2)["refused"]
 
 
-def test_changes_know_what_was_there_what_came_and_what_went(root: Path) -> None:
+def test_changes_know_what_was_there_what_came_and_what_went(machine: Machine, root: Path) -> None:
     for name in ("kept", "touched", "gone"):
         (root / name).touch()
-    assert agent.answer_baseline({"key": "sha256:a", "pid": PID}) == {"known": True, "paths": 4}
+    assert machine.ask("baseline", key="sha256:a") == {"known": True, "paths": 4}
     (root / "gone").unlink()
     (root / "new").touch()
     os.utime(root / "touched", ns=(0, 0))
-    answer = agent.answer_changes(
-        {"pid": PID, "key": "sha256:a", "generation": 0, "limit": 10, "live": False}
-    )
+    answer = machine.ask("changes", key="sha256:a", generation=0, limit=10, live=False)
     assert {(path, known) for path, known, *_ in answer["changed"]} == {
         (".", True),
         ("touched", True),
@@ -354,25 +382,24 @@ def test_changes_know_what_was_there_what_came_and_what_went(root: Path) -> None
     assert answer["removed"] == ["gone"]
 
 
-def test_a_question_about_an_unknown_image_is_refused(root: Path) -> None:
-    question = {"op": "changes", "pid": PID, "key": "sha256:b", "generation": 0, "limit": 10}
-    assert "no baseline" in agent.answered(question)["refused"]
-    assert agent.answer_baseline({"key": "sha256:b"}) == {"known": False, "paths": 0}
+def test_a_question_about_an_unknown_image_is_refused(machine: Machine, root: Path) -> None:
+    assert "no baseline" in machine.ask("changes", key="sha256:b", generation=0, limit=10)["refused"]
+    assert machine.ask("baseline", key="sha256:b", pid=None) == {"known": False, "paths": 0}
 
 
 def test_a_pid_whose_root_is_no_mount_is_a_decoy(tmp_path: Path) -> None:
     fd = os.open(tmp_path, os.O_PATH)
     try:
-        assert not agent.is_mount_root(fd)
+        assert not is_mount_root(fd)
     finally:
         os.close(fd)
     fd = os.open("/", os.O_PATH)
     try:
-        assert agent.is_mount_root(fd)
+        assert is_mount_root(fd)
     finally:
         os.close(fd)
 
 
 def test_a_pid_that_ended_is_gone_not_a_decoy() -> None:
-    answer = agent.answered({"op": "root", "pid": 2**22 + 1})
+    answer = answered(Memory(Out(io.BytesIO())), {"op": "root", "pid": 2**22 + 1})
     assert answer["gone"]

@@ -42,7 +42,11 @@ BOOTSTRAP_TRIM = [
 
 @dataclass(frozen=True)
 class Recipe:
-    """What one image is built from: a folder, and the images below it."""
+    """What one image is built from: a folder, and the images below it.
+
+    Attributes:
+        extra: files and folders that are added to the context, under their own names.
+    """
 
     repository: str
     context: Path
@@ -64,12 +68,8 @@ class Recipe:
 
     def files(self) -> list[tuple[str, Path]]:
         """(name in the context, path) of every file, sorted."""
-        inside = [
-            (str(path.relative_to(self.context)), path)
-            for path in sorted(self.context.rglob("*"))
-            if path.is_file() and "__pycache__" not in path.parts
-        ]
-        return inside + [(path.name, path) for path in self.extra]
+        inside = _taken(self.context, self.context)
+        return inside + [item for extra in self.extra for item in _taken(extra, extra.parent)]
 
     def archive(self) -> bytes:
         """The build context as a tar; times and owners fixed, so that the engine's cache hits."""
@@ -82,6 +82,13 @@ class Recipe:
                 info.mode = 0o755 if path.stat().st_mode & 0o111 else 0o644
                 tar.addfile(info, io.BytesIO(data))
         return buffer.getvalue()
+
+
+def _taken(place: Path, above: Path) -> list[tuple[str, Path]]:
+    """(name below ``above``, path) of a file, or of each file in a folder, sorted."""
+    paths = sorted(place.rglob("*")) if place.is_dir() else [place]
+    kept = (path for path in paths if path.is_file() and "__pycache__" not in path.parts)
+    return [(str(path.relative_to(above)), path) for path in kept]
 
 
 def base_recipe() -> Recipe:

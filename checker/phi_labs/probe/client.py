@@ -18,7 +18,7 @@ from phi_labs.engine.images import Recipe, base_recipe
 from phi_labs.errors import EngineError, MissingObject, ProbeError, UntrustedRoot
 from phi_labs.probe.wire import Json, Wire
 
-AGENT = Path(__file__).with_name("agent.py")
+AGENT = Path(__file__).with_name("agent")
 CAPABILITIES = ("SYS_PTRACE", "DAC_READ_SEARCH", "SETUID", "SETGID")
 QUESTION_DEADLINE = 20.0
 WALK_DEADLINE = 60.0
@@ -90,7 +90,7 @@ class Probe:
 
     def __init__(self, engine: Engine, container: str) -> None:
         self.container = container
-        stream = engine.exec_stream(container, ["python3", "-I", "-X", "utf8", "/agent.py"])
+        stream = engine.exec_stream(container, ["python3", "-I", "-X", "utf8", "/agent"])
         self._wire = Wire(stream, "the probe")
 
     def close(self) -> None:

@@ -1,0 +1,57 @@
+"""Questions on what differs from a pristine image."""
+
+from __future__ import annotations
+
+import marshal
+import os
+import stat
+
+from phi_labs.probe.agent.capture import attributes
+from phi_labs.probe.agent.kernel import Refused, open_inside
+from phi_labs.probe.agent.memory import Memory
+from phi_labs.probe.agent.questions import described
+from phi_labs.probe.agent.stream import Json
+from phi_labs.probe.agent.walking import cache_file, listing, load_baseline
+
+
+def answer_baseline(memory: Memory, question: Json) -> Json:
+    """Know the pristine image: by its cached listing, else by walking the pristine container ``pid``."""
+    known = load_baseline(memory.cache, question["key"])
+    if known is None and question.get("pid"):
+        known = listing(memory.roots[question["pid"]])
+        place = cache_file(memory.cache, question["key"])
+        temporary = f"{place}.{os.getpid()}"
+        with open(temporary, "wb") as file:
+            marshal.dump(known, file)
+        os.replace(temporary, place)
+    return {"known": known is not None, "paths": len(known or ())}
+
+
+def answer_changes(memory: Memory, question: Json) -> Json:
+    """Paths that differ from the pristine image: [path, known before, status, file capabilities]."""
+    found = memory.changed(question)
+    if len(found.items) > question["limit"]:
+        raise Refused(f"more than {question['limit']} paths changed")
+    root = memory.roots[question["pid"]]
+    return {
+        "changed": [
+            [path, known, described(status), capabilities(root, path, status)]
+            for path, known, status in found.items
+        ],
+        "removed": found.removed,
+        "trouble": found.trouble[:200],
+    }
+
+
+def capabilities(root: int, path: str, status: os.stat_result) -> bool:
+    """Whether a regular file carries file capabilities."""
+    if not stat.S_ISREG(status.st_mode):
+        return False
+    try:
+        fd = open_inside(root, path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return "security.capability" in attributes(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,52 @@
+"""What one conversation remembers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from phi_labs.probe.agent.kernel import Refused
+from phi_labs.probe.agent.roots import Roots
+from phi_labs.probe.agent.stream import Json, Out
+from phi_labs.probe.agent.walking import Changed, Listing, load_baseline
+
+WALKS_LIMIT = 16
+Held = list[tuple[str, list[int]]]
+
+
+@dataclass
+class Memory:
+    """Roots that were opened, walks that were made, files that were searched.
+
+    Attributes:
+        out: standard output, for answers that are more than a line.
+        cache: folder of the image listings that all conversations share.
+        walks: one walk serves every question until the client says that the machine may have changed.
+        held: what a file of this identity held of these strings: an unchanged file is read once.
+    """
+
+    out: Out
+    roots: Roots = field(default_factory=Roots)
+    cache: str = "/run/phi"
+    walks: dict[tuple[int, str, bool], tuple[str, Changed]] = field(default_factory=dict)
+    held: dict[tuple[Any, ...], Held] = field(default_factory=dict)
+
+    def baseline(self, key: str) -> Listing:
+        """The listing of a pristine image; refused when it is not known."""
+        known = load_baseline(self.cache, key)
+        if known is None:
+            raise Refused(f"no baseline of image {key}")
+        return known
+
+    def changed(self, question: Json) -> Changed:
+        """The machine's differences to image ``key`` (all its paths without one), at this ``generation``."""
+        pid, key, live = question["pid"], question.get("key") or "", question.get("live", False)
+        generation: str = question["generation"]
+        known = self.walks.get((pid, key, live))
+        if known is None or known[0] != generation:
+            base = self.baseline(key) if key else {}
+            known = (generation, Changed(self.roots[pid], base, live))
+            if len(self.walks) >= WALKS_LIMIT:
+                self.walks.clear()
+            self.walks[pid, key, live] = known
+        return known[1]

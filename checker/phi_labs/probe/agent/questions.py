@@ -1,0 +1,213 @@
+"""Single questions: files, who may open them, processes, sockets."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import errno
+import hashlib
+import os
+import stat
+import struct
+import sys
+from collections.abc import Iterator
+
+from phi_labs.probe.agent.kernel import READ, Refused, may_make_names, open_inside
+from phi_labs.probe.agent.memory import Memory
+from phi_labs.probe.agent.stream import Json
+
+CHUNK = 1 << 20
+
+
+def described(status: os.stat_result) -> Json:
+    """What a client learns of one file."""
+    return {
+        "mode": status.st_mode,
+        "uid": status.st_uid,
+        "gid": status.st_gid,
+        "size": status.st_size,
+        "mtime": status.st_mtime_ns,
+        "ctime": status.st_ctime_ns,
+        "inode": status.st_ino,
+        "links": status.st_nlink,
+    }
+
+
+def answer_hello(_memory: Memory, _question: Json) -> Json:
+    return {"agent": 1, "python": sys.version.split()[0]}
+
+
+def answer_root(memory: Memory, question: Json) -> Json:
+    """Check (again) that this pid shows a container's own root."""
+    memory.roots.forget(question["pid"])
+    return {"ok": bool(memory.roots[question["pid"]] >= 0)}
+
+
+def answer_stat(memory: Memory, question: Json) -> Json:
+    """Status of a path; ``follow`` resolves a final symlink inside the lab's root."""
+    flags = os.O_PATH | os.O_CLOEXEC | (0 if question.get("follow") else os.O_NOFOLLOW)
+    try:
+        fd = open_inside(memory.roots[question["pid"]], question["path"], flags)
+    except OSError as error:
+        return {"exists": False, "errno": errno.errorcode.get(error.errno or 0, "?")}
+    try:
+        status = os.fstat(fd)
+        answer = {"exists": True, **described(status)}
+        if stat.S_ISLNK(status.st_mode):
+            answer["target"] = os.readlink("", dir_fd=fd)
+        return answer
+    finally:
+        os.close(fd)
+
+
+def open_regular(root: int, path: str) -> int:
+    """Open a regular file for reading without ever blocking."""
+    fd = open_inside(root, path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise Refused(f"{path} is not a regular file")
+    finally:
+        os.close(fd)
+    fd = open_inside(root, path, READ)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise Refused(f"{path} is not a regular file")
+    return fd
+
+
+def answer_read(memory: Memory, question: Json) -> Json:
+    """Up to ``limit`` bytes of a regular file from ``offset``, base64."""
+    fd = open_regular(memory.roots[question["pid"]], question["path"])
+    try:
+        data = os.pread(fd, question["limit"], question.get("offset", 0))
+        return {"data": base64.b64encode(data).decode(), "size": os.fstat(fd).st_size}
+    finally:
+        os.close(fd)
+
+
+def answer_hash(memory: Memory, question: Json) -> Json:
+    """SHA-256 of a regular file of at most ``limit`` bytes."""
+    fd = open_regular(memory.roots[question["pid"]], question["path"])
+    try:
+        if os.fstat(fd).st_size > question["limit"]:
+            raise Refused(f"{question['path']} is larger than {question['limit']} bytes")
+        digest = hashlib.sha256()
+        while data := os.read(fd, CHUNK):
+            digest.update(data)
+        return {"sha256": digest.hexdigest()}
+    finally:
+        os.close(fd)
+
+
+def answer_list(memory: Memory, question: Json) -> Json:
+    """Names in a directory, at most ``limit``."""
+    fd = open_inside(memory.roots[question["pid"]], question["path"], READ | os.O_DIRECTORY)
+    try:
+        names: list[str] = []
+        with os.scandir(fd) as entries:
+            for entry in entries:
+                if len(names) >= question["limit"]:
+                    raise Refused(f"{question['path']} has more than {question['limit']} entries")
+                names.append(entry.name)
+        return {"names": sorted(names)}
+    finally:
+        os.close(fd)
+
+
+OPENINGS = {
+    "read": READ,
+    "write": os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY,
+    "list": READ | os.O_DIRECTORY,
+}
+
+
+def can_open(root: int, path: str, how: str) -> bool:
+    """Let the kernel decide, as whoever this process is now. Only files and directories are opened."""
+    try:
+        fd = open_inside(root, path, os.O_PATH | os.O_CLOEXEC)
+        try:
+            mode = os.fstat(fd).st_mode
+            if stat.S_ISDIR(mode) and how == "write":
+                return may_make_names(fd)
+        finally:
+            os.close(fd)
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            return False
+        os.close(open_inside(root, path, OPENINGS[how]))
+    except BlockingIOError:
+        return True  # a lease delays the open, but the permission was granted
+    except OSError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def acting_as(uid: int, gid: int, groups: list[int]) -> Iterator[None]:
+    """Be somebody else to the file system for a moment; the kernel drops our capabilities meanwhile.
+
+    0.02 ms, where a forked process costs 2 to 5. Nobody of that uid can trace us: a process that
+    changed its effective uid is not dumpable.
+    """
+    os.setgroups(groups)
+    try:
+        os.setresgid(-1, gid, -1)
+        os.setresuid(-1, uid, -1)
+        yield
+    finally:
+        os.setresuid(-1, 0, -1)
+        os.setresgid(-1, 0, -1)
+        os.setgroups([])
+
+
+def answer_can(memory: Memory, question: Json) -> Json:
+    """For each [path, how]: may this uid with these groups do that? Answered by the kernel."""
+    root = memory.roots[question["pid"]]
+    with acting_as(question["uid"], question["gid"], question["groups"]):
+        return {"can": [can_open(root, path, how) for path, how in question["items"]]}
+
+
+def answer_processes(_memory: Memory, question: Json) -> Json:
+    """Processes of the lab's PID namespace: inner pid, uid, argv, executable's identity."""
+    space = os.readlink(f"/proc/{question['pid']}/ns/pid")
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            if os.readlink(f"/proc/{name}/ns/pid") != space:
+                continue
+            with open(f"/proc/{name}/status", encoding="utf-8", errors="surrogateescape") as file:
+                lines = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+            with open(f"/proc/{name}/cmdline", "rb") as file:
+                argv = os.fsdecode(file.read(65536)).rstrip("\0").split("\0")
+        except OSError:
+            continue  # it ended while we looked
+        found.append(
+            {
+                "pid": int(lines["NSpid"].split()[-1]),
+                "outer": int(name),
+                "uid": int(lines["Uid"].split()[1]),
+                "name": lines["Name"],
+                "argv": argv,
+            }
+        )
+    return {"processes": found}
+
+
+def answer_listeners(_memory: Memory, question: Json) -> Json:
+    """Listening TCP sockets of the lab's network namespace as [address, port]."""
+    found = []
+    for table, words in (("tcp", 1), ("tcp6", 4)):
+        try:
+            with open(f"/proc/{question['pid']}/net/{table}", encoding="ascii") as file:
+                rows = file.read().splitlines()[1:]
+        except FileNotFoundError:
+            continue
+        for row in rows:
+            fields = row.split()
+            if fields[3] != "0A":
+                continue
+            address, port = fields[1].split(":")
+            raw = b"".join(struct.pack("=I", int(address[i * 8 : i * 8 + 8], 16)) for i in range(words))
+            found.append([raw.hex(), int(port, 16)])
+    return {"listeners": found}
