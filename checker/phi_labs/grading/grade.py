@@ -116,6 +116,11 @@ class Job:
         """The container engine."""
         return self.installation.engine
 
+    def close(self) -> None:
+        """End the conversations with its own machines."""
+        for machine in (*self.machines.values(), *self.interpreters.values()):
+            machine.close()
+
 
 def grade_run(
     installation: Installation, lab: Lab, trainee: str, *, later: bool = True, background: bool = True
@@ -223,6 +228,7 @@ def _job(  # noqa: PLR0913, PLR0917 - the facts of one grading
                 finally:
                     for thread in job.threads:  # what they still make must be on the lease before it ends
                         thread.join()
+                    job.close()
         except ProbeError as error:
             installation.drop_probe()
             raise NotGraded(f"the grader's own reader failed: {error.message}", _NOT_COUNTED) from error
@@ -501,6 +507,7 @@ def _need_control_to_work(job: Job, names: list[str], answers: Answers) -> None:
         asking = start_checks(job.lab.folder / "checks", job.checks, _fixtures(control), only=names)
         asking.release()
         said = asking.finish()
+        control.close()
     job.installation.drop_probe(WORKER)
     fine = {item.outcome.check for item in said.answers if item.outcome.status is not CheckStatus.ERROR}
     broken = [name for name in names if name not in fine]
