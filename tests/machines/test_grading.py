@@ -26,6 +26,7 @@ from phi_labs.lifecycle.pool import tidy
 from phi_labs.lifecycle.runs import start_run, stop_run
 from phi_labs.model.lab import Lab
 from phi_labs.model.scorecard import Scorecard
+from phi_labs.probe.client import Probe
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("plain_asserts")]
 
@@ -265,6 +266,8 @@ def test_a_probe_that_dies_in_the_middle_is_our_trouble_and_the_next_grade_works
         installation.engine.remove(installation.probe_container())
         return capture_run(*arguments)  # type: ignore[arg-type]
 
+    assert Probe.ask.__kwdefaults__ is not None
+    monkeypatch.setitem(Probe.ask.__kwdefaults__, "seconds", 3.0)  # the engine may leave the stream open
     monkeypatch.setattr(grade, "capture_run", dies)
     with pytest.raises(NotGraded, match="reader failed"):
         graded(running)
