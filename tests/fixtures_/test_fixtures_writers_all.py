@@ -43,7 +43,7 @@ GOLDEN: dict[str, str] = {
     "pg-dump": "6aa3a81c8a3df0a8",
     "pg-dump-custom": "7b0955a4457b275b",
     "csv": "bea49717c905d86d",
-    "xlsx": "dc5fdd4aa6cd2411",
+    "xlsx": "74457472c6addd14",
     "shell-history": "374aafc4fee0981a",
     "psql-history": "13acd177986aeb96",
     "editor-files": "0fc1899fff51a061",
