@@ -13,9 +13,16 @@ if TYPE_CHECKING:
 LIMIT = 200_000
 HASH_LIMIT = 64 * 1024 * 1024
 # Where programs, libraries and what decides about logins live.
-PROGRAM_PLACES = ("/usr/", "/bin/", "/sbin/", "/lib/", "/lib64/")
-LOGIN_FILES = ("/etc/ld.so.preload", "/etc/ld.so.conf", "/etc/nsswitch.conf", "/etc/ld.so.cache")
-LOGIN_PLACES = ("/etc/pam.d/", "/etc/security/", "/etc/ld.so.conf.d/")
+PROGRAM_PLACES = ("/usr", "/bin", "/sbin", "/lib", "/lib64")
+LOGIN_PLACES = (
+    "/etc/ld.so.preload",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf.d",
+    "/etc/nsswitch.conf",
+    "/etc/pam.d",
+    "/etc/security",
+)
 
 
 @dataclass(frozen=True)
@@ -76,14 +83,13 @@ class Changes:
 
     @property
     def packaged(self) -> tuple[str, ...]:
-        """Programs and libraries of the image that are gone or have other content."""
-        touched = (
+        """Programs and libraries of the image that are gone, are something else or have other content."""
+        differing = [
             change.path
             for change in self.changes
-            if change.was_there and change.path.startswith(PROGRAM_PLACES) and stat.S_ISREG(change.mode)
-        )
-        differing = [path for path in touched if not self._same_content(path)]
-        return (*differing, *(path for path in self.removed if path.startswith(PROGRAM_PLACES)))
+            if change.was_there and _in(change.path, PROGRAM_PLACES) and self._differs(change)
+        ]
+        return (*differing, *(path for path in self.removed if _in(path, PROGRAM_PLACES)))
 
     @property
     def login_path(self) -> tuple[str, ...]:
@@ -91,16 +97,26 @@ class Changes:
         configured = [
             change.path
             for change in self.changes
-            if (change.path in LOGIN_FILES or change.path.startswith(LOGIN_PLACES))
-            and stat.S_ISREG(change.mode)
-            and not self._same_content(change.path)
+            if _in(change.path, LOGIN_PLACES) and self._differs(change)
         ]
+        gone = [path for path in self.removed if _in(path, LOGIN_PLACES)]
         libraries = [
             path
             for path in self.added
-            if path.startswith(PROGRAM_PLACES) and (".so" in path or "/security/" in path)
+            if _in(path, PROGRAM_PLACES) and (".so" in path or "/security/" in path)
         ]
-        return (*self.packaged, *configured, *libraries)
+        return (*self.packaged, *configured, *gone, *libraries)
+
+    def _differs(self, change: Change) -> bool:
+        """Whether a path is new or of another type, or leads or reads elsewhere; owners and modes aside."""
+        pristine = self._host.pristine_question("stat", path=change.path, follow=False)
+        kind = stat.S_IFMT(change.mode)
+        if not pristine["exists"] or stat.S_IFMT(pristine["mode"]) != kind:
+            return kind != stat.S_IFDIR or pristine["exists"]
+        if kind == stat.S_IFLNK:
+            mine = self._host.question("stat", path=change.path, follow=False)
+            return bool(mine.get("target") != pristine["target"])
+        return kind == stat.S_IFREG and not self._same_content(change.path)
 
     def _as_image(self, change: Change) -> bool:
         """Whether the image has the same file with the same owner, mode and content."""
@@ -115,6 +131,11 @@ class Changes:
         return mine is not None and mine == self._host.pristine_question(
             "hash", path=path, limit=HASH_LIMIT
         ).get("sha256")
+
+
+def _in(path: str, places: Sequence[str]) -> bool:
+    """Whether a path is one of the places or below one: each may also have been made a link."""
+    return any(path == place or path.startswith(place + "/") for place in places)
 
 
 def _sets_id(mode: int) -> bool:

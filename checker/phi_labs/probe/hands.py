@@ -312,7 +312,20 @@ ENVIRONMENT = {
 
 
 def run(question: Json) -> Json:
-    """Run a command as numeric uid, gid and groups, under a time and an output limit."""
+    """Run a command as numeric uid, gid and groups, under a time and an output limit.
+
+    A program that is not there, or cannot be run, ends as in a shell: 127 or 126.
+    """
+    try:
+        return ran(question)
+    except OSError as error:
+        text = base64.b64encode(f"{question['argv'][0]}: {os.strerror(error.errno or 0)}\n".encode()).decode()
+        code = 127 if error.errno == errno.ENOENT else 126
+        return {"exit_code": code, "timed_out": False, "stdout": "", "stderr": text}
+
+
+def ran(question: Json) -> Json:
+    """How a command ended that could be started."""
     others: Json = {}
     if question["uid"] or question["gid"]:  # as ourselves nothing is set: an interpreter may not
         others = {
