@@ -6,7 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path, PurePosixPath
@@ -20,7 +20,7 @@ from tests.fixtures_.unpacking import readable
 import phi_fixtures
 from phi_fixtures.manifest import Manifest
 from phi_fixtures.people import PATIENT_FIELDS, Hospital, Patient
-from phi_fixtures.planting import Register, artefacts, plant
+from phi_fixtures.planting import Register, artefacts, plant, save
 from phi_fixtures.population import cohort
 from phi_fixtures.writers import WRITERS, Artefact, Cast, writer
 from phi_fixtures.writers.decoys import engulfing
@@ -253,6 +253,26 @@ def test_a_file_without_patients_is_not_in_the_manifest(golden: Cast) -> None:
     plant(box, "share", orders)
     assert list(box.files) == [orders.path]
     assert box.manifest.sites == {}
+
+
+def test_a_saved_file_is_whole_and_has_mode_and_time(golden: Cast, tmp_path: Path) -> None:
+    (log,) = writer("ehr-log")(golden)
+    path = save(log, tmp_path)
+    assert path == tmp_path / "var/log/ehr/access.log"
+    assert path.read_bytes() == log.content
+    assert path.stat().st_mode & 0o7777 == log.mode
+    assert path.stat().st_mtime == log.mtime.timestamp()
+
+
+def test_a_file_that_was_cut_off_leaves_nothing(golden: Cast, tmp_path: Path) -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"some"
+        raise KeyboardInterrupt
+
+    (log,) = writer("ehr-log")(golden)
+    with pytest.raises(KeyboardInterrupt):
+        save(replace(log, chunks=broken), tmp_path)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_a_typical_lab_has_ten_writers_and_each_its_own_canaries() -> None:
