@@ -217,10 +217,12 @@ def _remove_if_orphan(installation: Installation, container: str, name: str) -> 
 
 
 def _remove_network_if_orphan(installation: Installation, network: str, name: str) -> None:
-    with installation.state.lock(_lease_lock(name.removeprefix(TAKEN).split("-")[0]), wait=False) as free:
+    lease_id = name.removeprefix(TAKEN).split("-")[0]
+    with installation.state.lock(_lease_lock(lease_id), wait=False) as free:
         if free:
             with contextlib.suppress(EngineError):
                 installation.engine.remove_network(network)
+            installation.state.lock_file(_lease_lock(lease_id)).unlink(missing_ok=True)
 
 
 def _remove_spares_of(installation: Installation, lab: str, *, but: set[str]) -> None:
