@@ -23,6 +23,7 @@ from phi_fixtures.planting import Register
 from phi_fixtures.population import blocks_needed
 from phi_fixtures.writers import WRITERS, Artefact, Cast
 from phi_labs.errors import UserError
+from phi_labs.lifecycle.state import FIRST_BLOCK
 from phi_labs.model.nearest import did_you_mean
 
 MOST_PATIENTS = 1_000_000
@@ -46,9 +47,9 @@ class Order:
     def hospital(self) -> Hospital:
         """The hospital of this seed; its block of record numbers is decided by the seed, too."""
         seed = self.seed.encode()
-        room = BLOCK_COUNT - blocks_needed(MOST_PATIENTS)
+        room = BLOCK_COUNT - FIRST_BLOCK - blocks_needed(MOST_PATIENTS)
         block = int.from_bytes(hashlib.sha256(b"block " + seed).digest()[:8], "big") % room
-        return Hospital(seed, block)
+        return Hospital(seed, FIRST_BLOCK + block)
 
     @property
     def bytes_needed(self) -> int:

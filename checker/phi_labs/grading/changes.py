@@ -95,9 +95,7 @@ class Changes:
     def login_path(self) -> tuple[str, ...]:
         """Everything that could make the machine's own sshd, PAM or name service lie."""
         configured = [
-            change.path
-            for change in self.changes
-            if _in(change.path, LOGIN_PLACES) and self._differs(change)
+            change.path for change in self.changes if _in(change.path, LOGIN_PLACES) and self._differs(change)
         ]
         gone = [path for path in self.removed if _in(path, LOGIN_PLACES)]
         libraries = [

@@ -27,7 +27,10 @@ from phi_labs.model.run import Run
 from phi_labs.model.trainee import slug
 
 _ATTEMPT = re.compile(r"^[0-9]{4,}$")
-BLOCKS = 100_000
+# Record numbers have ten digits and begin with their block: from block 30,000 on none can be taken for an
+# NPI, which begins with 1 or 2.
+FIRST_BLOCK = 30_000
+BLOCKS = 70_000
 
 
 def default_state_folder() -> Path:
@@ -160,7 +163,7 @@ class State:
                 start = int.from_bytes(
                     hashlib.sha256(self._identity["master_key"].encode()).digest()[:4], "big"
                 )
-                known[key] = (start + len(known)) % BLOCKS
+                known[key] = FIRST_BLOCK + (start + len(known)) % BLOCKS
                 self.write_json(path, known)
         return known[key]
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from phi_labs.probe.agent.kernel import Refused
+from phi_labs.probe.agent.patterns import Patterns
 from phi_labs.probe.agent.roots import Roots
 from phi_labs.probe.agent.stream import Json, Out
 from phi_labs.probe.agent.walking import Changed, Listing, load_baseline
@@ -23,6 +24,7 @@ class Memory:
         cache: folder of the image listings that all conversations share.
         walks: one walk serves every question until the client says that the machine may have changed.
         held: what a file of this identity held of these strings: an unchanged file is read once.
+        patterns: strings that were asked about, ready to be looked for.
     """
 
     out: Out
@@ -30,6 +32,7 @@ class Memory:
     cache: str = "/run/phi"
     walks: dict[tuple[int, str, bool], tuple[str, Changed]] = field(default_factory=dict)
     held: dict[tuple[Any, ...], Held] = field(default_factory=dict)
+    patterns: dict[bytes, Patterns] = field(default_factory=dict)
 
     def baseline(self, key: str) -> Listing:
         """The listing of a pristine image; refused when it is not known."""
