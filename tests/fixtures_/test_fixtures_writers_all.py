@@ -38,7 +38,7 @@ each_writer = pytest.mark.parametrize("name", NAMES)
 # with people.GENERATOR_VERSION.
 GOLDEN: dict[str, str] = {
     "ehr-log": "c3935f867fa8161a",
-    "auth-log": "0a246719ef666086",
+    "auth-log": "26e49eb4beb7a8f9",
     "login-records": "5a1bc50f3a0591a0",
     "pg-dump": "6aa3a81c8a3df0a8",
     "pg-dump-custom": "7b0955a4457b275b",

@@ -213,7 +213,7 @@ def test_auth_log_is_in_order_and_every_line_is_syslog_s(cast: Cast) -> None:
 
 def test_sudo_lines_name_the_team(cast: Cast) -> None:
     (log,) = made("auth-log", cast).values()
-    users = set(re.findall(r"sudo: (\S+) : TTY=pts/\d ; PWD=/home/", log.content.decode()))
+    users = set(re.findall(r"sudo: +(\S+) : TTY=pts/\d ; PWD=/home/", log.content.decode()))
     assert users <= {member.user for member in team(cast.hospital)}
     assert len(users) > 3
 
