@@ -6,7 +6,6 @@ import gzip
 import io
 import os
 import random
-import re
 import threading
 import time
 from collections.abc import Iterator
@@ -18,40 +17,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from phi_labs.probe.agent import questions, sweep, walking
+from phi_labs.probe.agent import questions, sweep, unpacking, walking
 from phi_labs.probe.agent.conversation import answered
 from phi_labs.probe.agent.kernel import extents, is_mount_root
 from phi_labs.probe.agent.memory import Memory
+from phi_labs.probe.agent.patterns import Patterns
 from phi_labs.probe.agent.roots import Roots
 from phi_labs.probe.agent.stream import Json, Out
-from phi_labs.probe.agent.sweep import Sweep, trie_pattern
+from phi_labs.probe.agent.sweep import UNREAD, Sweep
 from phi_labs.probe.agent.walking import walk
 
-WORDS = st.lists(st.text("ab-1", min_size=1, max_size=4).map(str.encode), min_size=1, max_size=6, unique=True)
 GENEROUS = 1 << 30
 PID = 4711
-
-
-def leftmost_longest(words: list[bytes], text: bytes) -> list[bytes]:
-    """What an expression of many literals must find, one place after the other."""
-    found, at = [], 0
-    while at < len(text):
-        here = max((word for word in words if text.startswith(word, at)), key=len, default=b"")
-        found += [here] if here else []
-        at += len(here) or 1
-    return found
-
-
-@settings(max_examples=200, deadline=None)
-@given(WORDS, st.text("ab-1", max_size=40).map(str.encode))
-def test_a_trie_finds_what_a_naive_search_finds(words: list[bytes], text: bytes) -> None:
-    assert re.findall(trie_pattern(words), text) == leftmost_longest(words, text)
-
-
-def test_a_trie_takes_words_with_special_characters_literally() -> None:
-    words = [b"a.b", b"a|b", b"(x)", b"[y", b"\\d", b"\xff\x00"]
-    text = b"axb a.b a|b (x) [y 7 \\d \xff\x00"
-    assert re.findall(trie_pattern(words), text) == [b"a.b", b"a|b", b"(x)", b"[y", b"\\d", b"\xff\x00"]
 
 
 # -- holes ---------------------------------------------------------------------------------
@@ -92,13 +69,13 @@ def swept(
     path: Path, *strings: str, limit: int = GENEROUS, seconds: float = 10.0
 ) -> tuple[dict[str, set[str]], list[list[str]]]:
     """Container -> strings found in a file, and the sweep's notes."""
-    searched = Sweep(list(strings), limit, seconds)
+    searched = Sweep(Patterns(list(strings)), limit, seconds)
     fd = os.open(path, os.O_RDONLY)
     try:
         found = {layer: {strings[number] for number in numbers} for layer, numbers in searched.file(fd, "f")}
     finally:
         os.close(fd)
-    return found, searched.notes
+    return found, [[path, reason.removeprefix(UNREAD)] for path, reason in searched.notes]
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -107,6 +84,7 @@ def test_strings_across_the_borders_of_chunks_are_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: list[str], chunk: int
 ) -> None:
     monkeypatch.setattr(sweep, "CHUNK", chunk)
+    monkeypatch.setattr(unpacking, "CHUNK", chunk)
     path = tmp_path / "file"
     path.write_text("".join(parts))
     found, _ = swept(path, "ABCDEF", "GHIJ", "KL")
@@ -119,8 +97,9 @@ def test_every_member_of_a_gzip_file_is_searched_wherever_it_is_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, members: list[bytes], chunk: int
 ) -> None:
     monkeypatch.setattr(sweep, "CHUNK", chunk)
+    monkeypatch.setattr(unpacking, "CHUNK", chunk)
     path = tmp_path / "file.gz"
-    path.write_bytes(b"".join(gzip.compress(member) for member in [*members, b"the needle"]))
+    path.write_bytes(b"".join(gzip.compress(member) for member in [b"text", *members, b"the needle"]))
     found, notes = swept(path, "needle")
     assert found.get("gz") == {"needle"}
     assert notes == []
@@ -169,7 +148,7 @@ def test_a_gzip_bomb_ends_at_the_limit_and_is_noted(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(bytes(50_000_000) + b"needle"))
     found, notes = swept(path, "needle", limit=2_000_000)
     assert found == {}
-    assert notes == [["f", "the sweep's limit was reached here"]]
+    assert notes == [["f", "the sweep's limit of bytes was reached"]]
 
 
 def test_a_sweep_ends_in_time(tmp_path: Path) -> None:
@@ -177,7 +156,7 @@ def test_a_sweep_ends_in_time(tmp_path: Path) -> None:
     path.write_text("needle")
     found, notes = swept(path, "needle", seconds=-1)
     assert found == {}
-    assert notes == [["f", "the sweep's limit was reached here"]]
+    assert notes == [["f", "the sweep's time was up"]]
 
 
 def test_holes_are_not_read(tmp_path: Path) -> None:

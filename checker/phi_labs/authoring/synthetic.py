@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from typing import Any
 from phi_fixtures import GENERATOR_VERSION, Hospital
 from phi_fixtures.identifiers import BLOCK_COUNT
 from phi_fixtures.manifest import Manifest
-from phi_fixtures.planting import Register
+from phi_fixtures.planting import Register, save
 from phi_fixtures.population import blocks_needed
 from phi_fixtures.writers import WRITERS, Artefact, Cast
 from phi_labs.errors import UserError
@@ -126,8 +125,7 @@ def write(order: Order, folder: Path, advance: Advance = lambda _writer, _bytes:
     written = []
     for name in order.writers:
         for artefact in WRITERS[name](cast):
-            target = folder / name / artefact.path.lstrip("/")
-            _write_whole(target, artefact, partial(advance, name))
+            target = _save(artefact, folder / name, partial(advance, name))
             written.append(Written(name, str(target.relative_to(folder)), artefact.fields))
     _write_index(order, folder, written)
     return written
@@ -138,24 +136,19 @@ def megabytes(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{max(size / 1e6, 0.1):.1f} MB"
 
 
-def _write_whole(target: Path, artefact: Artefact, advance: Callable[[int], None]) -> None:
-    part = target.with_name(target.name + PART)
+def _save(artefact: Artefact, folder: Path, advance: Callable[[int], None]) -> Path:
+    def counted() -> Iterator[bytes]:
+        for chunk in artefact.chunks():
+            yield chunk
+            advance(len(chunk))
+
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            for chunk in artefact.chunks():
-                file.write(chunk)
-                advance(len(chunk))
-        part.chmod(artefact.mode)
-        os.utime(part, (artefact.mtime.timestamp(),) * 2)
-        part.replace(target)
+        return save(replace(artefact, chunks=counted), folder)
     except OSError as error:
         raise UserError(
-            f"cannot write {target}: {error.strerror}",
+            f"cannot write {folder}{artefact.path}: {error.strerror}",
             "what is whole was left there; free space and go on with --force",
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _write_index(order: Order, folder: Path, written: list[Written]) -> None:

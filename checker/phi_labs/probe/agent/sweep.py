@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import os
-import re
 import stat
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 
+from phi_labs.probe.agent.base64_runs import Runs, decoded
 from phi_labs.probe.agent.kernel import READ, extents, open_inside
 from phi_labs.probe.agent.memory import Held, Memory
 from phi_labs.probe.agent.patterns import Patterns
 from phi_labs.probe.agent.stream import Json
-from phi_labs.probe.agent.unpacking import HEAD, Damaged, Stream, kind_of
+from phi_labs.probe.agent.unpacking import HEAD, Damaged, Opener, Stream, kind_of
 
 CHUNK = 1 << 20
 HELD_LIMIT = 100_000
@@ -28,16 +26,11 @@ NESTING = 8
 EXPANDED_LEAST = 64 << 20
 EXPANDED_FOLD = 60
 UNREAD = "could not be looked into to its end: "
-# Letters of base64 become A, all others stay out: then a run is found by a plain search.
-_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-_IS_LETTER = bytes(0x41 if byte in _LETTERS else 0x20 for byte in range(256))
-_RUN = re.compile(rb"[A-Za-z0-9+/]+(?:(?:\r?\n[ \t>]*|(?:\\r)?\\n)[A-Za-z0-9+/]+)*")
-_NO_LETTER = re.compile(rb"[^A-Za-z0-9+/]+")
-_DIGEST = re.compile(rb"[0-9a-f]+|[0-9A-F]+")
-SHORT_RUN = 12
-LONG_RUN = 32
-RUN_TAIL = 1 << 16
-ENCODED_LIMIT = 32 << 20
+# Shorter runs of base64 are found among much data by what base64 makes of each string (see Patterns).
+SHORT_RUN, LONG_RUN = 12, 32
+FEWEST_ZEROS = 7
+# Members of these lie in their container byte for byte.
+AS_THEY_ARE = frozenset({"tar"})
 
 
 class Unread(Exception):
@@ -78,6 +71,7 @@ class Sweep:
     """Looks for strings in files, within bounds of bytes, time, memory and nesting."""
 
     def __init__(self, patterns: Patterns, limit_bytes: int, seconds: float) -> None:
+        patterns.begin()
         self._patterns = patterns
         self._budget = Budget(limit_bytes, time.monotonic() + seconds)
         # In UTF-16 a form takes twice its length.
@@ -88,10 +82,12 @@ class Sweep:
 
     def path(self, root: int, path: str) -> Held:
         """(container, numbers of the strings found) for each layer of the file at a path."""
+        self._path = path
         try:
+            self._budget.spend(0)
             fd = open_inside(root, path, READ | os.O_NOFOLLOW)
-        except OSError as error:
-            self.notes.append([path, os.strerror(error.errno or 0)])
+        except (OSError, Unread) as error:
+            self._note(str(error))
             return []
         try:
             return self.file(fd, path) if stat.S_ISREG(os.fstat(fd).st_mode) else []
@@ -116,45 +112,62 @@ class Sweep:
 
     def _look(self, chunks: Iterator[bytes], layer: Layer) -> None:
         """Search a layer while whatever opens it reads it; then its rest."""
-        stream = Stream(self._searched(chunks, layer))
-        opener = kind_of(stream.peek(HEAD))
-        if opener is not None:
-            if len(layer.names) >= NESTING:
-                raise Unread(f"archives nested deeper than {NESTING}")
-            try:
-                for name, inside in opener(stream):
+        with closing(self._searched(chunks, layer)) as searched:
+            stream = Stream(searched)
+            opener = kind_of(stream.peek(HEAD))
+            if opener is not None:
+                self._open(opener, stream, layer)
+            stream.drain()
+
+    def _open(self, opener: Opener, stream: Stream, layer: Layer) -> None:
+        if len(layer.names) >= NESTING:
+            self._note(f"archives nested deeper than {NESTING}")
+            return
+        try:
+            for name, inside in opener(stream):
+                if name in AS_THEY_ARE:
+                    self._look_for_archives(inside, layer.inside(name))
+                else:
                     self._look(self._expanding(inside), layer.inside(name))
-            except Damaged as damage:
-                self._note(str(damage))
-        stream.drain()
+        except Damaged as damage:
+            self._note(str(damage))
+
+    def _look_for_archives(self, chunks: Iterator[bytes], layer: Layer) -> None:
+        """What lies in its container as it is was searched with it: only what it holds is new."""
+        inner = Stream(chunks)
+        opener = kind_of(inner.peek(HEAD))
+        if opener is not None:
+            self._open(opener, inner, layer)
+        inner.drain()
 
     def _expanding(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
             self._expanded -= len(chunk)
             if self._expanded < 0:
-                raise Unread("it expands to far more than its size, like a bomb")
+                raise Damaged("it expands to far more than its size, like a bomb")
             yield chunk
 
     # -- one layer's bytes ---------------------------------------------------------------------
 
-    def _searched(self, chunks: Iterator[bytes], layer: Layer) -> Iterator[bytes]:
+    def _searched(self, chunks: Iterator[bytes], layer: Layer) -> Generator[bytes]:
         """Pass a layer's chunks on, each searched together with the end of the one before.
 
         A chunk waits for the next one: what touches the end of the data is judged by what follows.
         """
-        held, first = b"", True
+        held, first, runs = b"", True, Runs()
         try:
             for chunk in self._undamaged(chunks):
                 self._budget.spend(len(chunk))
                 if held:
                     self._search(held, layer, first=first, last=False)
-                    first = False
-                    held = held[-self._kept(held) :]
+                    first = first and len(held) <= self._overlap
+                    held = held[-self._overlap :]
                 held += chunk
+                self._search_encoded(runs.feed(chunk, self._shortest_run), layer)
                 yield chunk
         finally:
-            if held:
-                self._search(held, layer, first=first, last=True)
+            self._search(held, layer, first=first, last=True)
+            self._search_encoded(runs.feed(b"", self._shortest_run, last=True), layer)
 
     def _undamaged(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         try:
@@ -162,47 +175,34 @@ class Sweep:
         except Damaged as damage:
             self._note(str(damage))
 
-    def _kept(self, data: bytes) -> int:
-        """How much of a searched chunk's end is searched again with the next one."""
-        return self._overlap
-
-    def _search(self, data: bytes, layer: Layer, *, first: bool, last: bool) -> None:
+    def _search(self, data: bytes, layer: Layer, *, first: bool = True, last: bool = True) -> None:
         for form in self._patterns.found(data, first=first, last=last):
             layer.add(form.number, *(() if form.edges else ("base64",)))
-        if data.count(0) > 2 * 3:
+        if data.count(0) >= FEWEST_ZEROS:
             self._search_wide(data, layer, first=first, last=last)
-        self._search_encoded(data, layer)
 
     def _search_wide(self, data: bytes, layer: Layer, *, first: bool, last: bool) -> None:
         """UTF-16 of either kind, wherever it begins: without its zeros it is as any text."""
         known = layer.found.get(layer.names, set())
-        for form in self._patterns.found(data.replace(b"\0", b""), first=first, last=last):
+        for form in set(self._patterns.found(data.replace(b"\0", b""), first=first, last=last)):
             if form.number not in known and b"\0".join(map(_byte, form.literal)) in data:
-                layer.add(form.number, "utf-16")
+                layer.add(form.number, *(() if form.edges else ("base64",)), "utf-16")
 
-    def _search_encoded(self, data: bytes, layer: Layer) -> None:
-        """Runs of base64, over lines: decoded, they are searched and opened as a layer of their own."""
-        shortest = LONG_RUN if self._patterns.much else SHORT_RUN
-        small = []
-        for run in encoded_runs(data, shortest):
-            if len(run) <= ENCODED_LIMIT:
-                pieces = list(decoded(run))
-                small += [piece for piece in pieces if kind_of(piece[:HEAD]) is None]
-                for piece in pieces:
-                    if kind_of(piece[:HEAD]) is not None:
-                        self._look(iter([piece]), layer.inside("base64"))
-            else:
-                self._note("more base64 in one piece than is decoded")
-        if small:
-            self._search_decoded(b"\n\n".join(small), layer.inside("base64"))
+    @property
+    def _shortest_run(self) -> int:
+        return LONG_RUN if self._patterns.much else SHORT_RUN
 
-    def _search_decoded(self, data: bytes, layer: Layer) -> None:
-        self._budget.spend(0)
-        for form in self._patterns.found(data):
-            if form.edges:
-                layer.add(form.number)
-        if data.count(0) > 2 * 3:
-            self._search_wide(data, layer, first=True, last=True)
+    def _search_encoded(self, runs: Iterator[bytes], layer: Layer) -> None:
+        """Base64, decoded, is a layer of its own; all that is no archive is searched at once."""
+        pieces = []
+        for run in runs:
+            for number, piece in enumerate(decoded(run)):
+                if number == 0 and kind_of(piece[:HEAD]) is not None:
+                    self._look(iter([piece]), layer.inside("base64"))
+                else:
+                    pieces.append(piece)
+        if pieces:
+            self._search(b"\n\n".join(pieces), layer.inside("base64"))
 
 
 def _byte(value: int) -> bytes:
@@ -216,32 +216,6 @@ def data_of(fd: int) -> Iterator[bytes]:
         while at < end and (data := os.pread(fd, min(CHUNK, end - at), at)):
             yield data
             at += len(data)
-
-
-def encoded_runs(data: bytes, shortest: int) -> Iterator[bytes]:
-    """Runs of at least ``shortest`` letters of base64, with the lines that go on with it, joined."""
-    mask = data.translate(_IS_LETTER)
-    needle = b"A" * shortest
-    at = mask.find(needle)
-    while at >= 0:
-        match = _RUN.match(data, at)
-        end = match.end() if match else at + shortest
-        run = _NO_LETTER.sub(b"", data[at:end].replace(b"\\r", b"").replace(b"\\n", b""))
-        if not _DIGEST.fullmatch(run):
-            yield run
-        at = mask.find(needle, end)
-
-
-def decoded(run: bytes) -> Iterator[bytes]:
-    """A run as bytes, for each of the four places where base64 may begin in it; long ones from the first."""
-    for start in range(4 if len(run) <= RUN_TAIL else 1):
-        kept = (len(run) - start) // 4 * 4
-        rest = run[start + kept :]
-        with suppress(binascii.Error):
-            yield base64.b64decode(
-                run[start : start + kept]
-                + (rest + b"==" if len(rest) > 1 else b"")[: 4 if len(rest) > 1 else 0]
-            )
 
 
 def answer_sweep(memory: Memory, question: Json) -> Json:
