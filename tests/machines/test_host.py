@@ -7,7 +7,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -77,7 +77,7 @@ cat > /etc/logrotate.d/ehr <<'RULES'
 RULES
 """
 
-MakeHost = Callable[[str], Host]
+MakeHost = Callable[[str, str], Host]
 
 
 @dataclass(frozen=True)
@@ -89,12 +89,9 @@ class Facets:
     probe: Probe
     folder: Path
     ends: ExitStack
-    trainees: list[str] = field(default_factory=list)
 
-    def host(self, script: str) -> Host:
+    def host(self, script: str, trainee: str) -> Host:
         engine = self.installation.engine
-        trainee = f"facets {len(self.trainees)}"
-        self.trainees.append(trainee)
         run = start_run(self.installation, self.lab, trainee).run
         self.ends.callback(stop_run, self.installation, self.lab.id, trainee)
         box = Box(engine, run.containers["one"])
@@ -137,7 +134,7 @@ def make_host(
 @pytest.fixture(scope="module")
 def host(make_host: MakeHost) -> Host:
     """One clone for all tests that only look at it."""
-    return make_host(MANY_CASES)
+    return make_host(MANY_CASES, "facets")
 
 
 @pytest.fixture(scope="module")
@@ -319,7 +316,7 @@ SPOILED_OTHERWISE = {
 def test_logins_do_not_count_while_anything_that_answers_them_was_touched(
     make_host: MakeHost, spoiled: dict[str, tuple[str, str]]
 ) -> None:
-    host = make_host("\n".join(script for script, _ in spoiled.values()))
+    host = make_host("\n".join(script for script, _ in spoiled.values()), f"spoiled {len(spoiled)}")
     suspicious = host.changed().login_path
     trusted = [name for name, (_, path) in spoiled.items() if not any(path in found for found in suspicious)]
     assert trusted == []
@@ -356,7 +353,7 @@ def test_sudo_rules_are_read_with_aliases_groups_numbers_and_includes(host: Host
 
 
 def test_sudo_rules_with_an_error_are_not_valid(make_host: MakeHost) -> None:
-    host = make_host("echo 'intern ALL = (' > /etc/sudoers.d/broken; chmod 440 /etc/sudoers.d/broken")
+    host = make_host("echo 'intern ALL = (' > /etc/sudoers.d/broken; chmod 440 /etc/sudoers.d/broken", "sudo")
     assert not host.sudoers.valid
     assert "broken" in host.sudoers.complaint
 
@@ -427,7 +424,7 @@ def test_a_machine_that_is_only_looked_at_runs_nothing(host: Host) -> None:
 
 
 def test_the_right_key_logs_in_and_no_other(host: Host, installation: Installation, tiny: Lab) -> None:
-    manifest = installation.state.load_manifest("facets 0", tiny.id)
+    manifest = installation.state.load_manifest("facets", tiny.id)
     with host.ssh("intern", key=manifest.personas["intern"]["private"]) as session:
         result = session.run("id -un; cat >&2; exit 3", stdin=b"to the other side")
     assert (result.exit_code, result.stdout, result.stderr) == (3, b"intern\n", b"to the other side")
