@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from phi_labs.probe.agent import questions, sweep, unpacking, walking
+from phi_labs.probe.agent import pieces, questions, sweep, walking
 from phi_labs.probe.agent.conversation import answered
 from phi_labs.probe.agent.kernel import extents, is_mount_root
 from phi_labs.probe.agent.memory import Memory
@@ -84,7 +84,7 @@ def test_strings_across_the_borders_of_chunks_are_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: list[str], chunk: int
 ) -> None:
     monkeypatch.setattr(sweep, "CHUNK", chunk)
-    monkeypatch.setattr(unpacking, "CHUNK", chunk)
+    monkeypatch.setattr(pieces, "CHUNK", chunk)
     path = tmp_path / "file"
     path.write_text("".join(parts))
     found, _ = swept(path, "ABCDEF", "GHIJ", "KL")
@@ -97,7 +97,7 @@ def test_every_member_of_a_gzip_file_is_searched_wherever_it_is_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, members: list[bytes], chunk: int
 ) -> None:
     monkeypatch.setattr(sweep, "CHUNK", chunk)
-    monkeypatch.setattr(unpacking, "CHUNK", chunk)
+    monkeypatch.setattr(pieces, "CHUNK", chunk)
     path = tmp_path / "file.gz"
     path.write_bytes(b"".join(gzip.compress(member) for member in [b"text", *members, b"the needle"]))
     found, notes = swept(path, "needle")

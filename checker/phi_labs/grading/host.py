@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
+from phi_fixtures.manifest import date_forms
 from phi_labs.errors import ProbeError
 from phi_labs.grading.changes import LIMIT, Changes
 from phi_labs.grading.clone import Machine
@@ -30,6 +33,7 @@ ACCOUNT_FILE_LIMIT = 1024 * 1024
 LIST_LIMIT = 20_000
 SWEEP_BYTES = 2 * 1024 * 1024 * 1024
 SWEEP_SECONDS = 15.0
+_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 FAKETIME = "/usr/$LIB/faketime/libfaketime.so.1"  # the loader puts its own word for $LIB
 Connect = Callable[[str], Any]
 
@@ -257,7 +261,11 @@ class Host:
     def leaks(
         self, identifiers: Iterable[str], readable_by: str | None = None, *, everywhere: bool = False
     ) -> Leaks:
-        """Where identifiers still stand, in plain and gzip files.
+        """Where identifiers still stand, as they are or written otherwise, in files and inside of them.
+
+        An identifier is found with other separators (an SSN without dashes, a date in another form), in
+        UTF-16, in base64, in gz, bz2, xz, zip, tar and pg_dump files, also in each other. Digits that are a
+        part of a longer number are none.
 
         Args:
             readable_by: only files that this account can open.
@@ -271,7 +279,7 @@ class Host:
         return Leaks([leak for leak in found if leak.path in open_to], found.notes)
 
     def find(self, strings: Iterable[str]) -> Leaks:
-        """Where strings stand in what changed since the image."""
+        """Where strings stand in what changed since the image; as ``leaks`` without a persona."""
         return self._sweep(frozenset(strings), everywhere=False)
 
     def _sweep(self, wanted: frozenset[str], everywhere: bool) -> Leaks:
@@ -288,6 +296,7 @@ class Host:
         answer = self._must(
             "sweep",
             strings=strings,
+            also=other_dates(strings),
             key=None if everywhere else self._machine.image,
             live=self._live,
             generation=self._generation,
@@ -298,7 +307,7 @@ class Host:
             Leak(path, container, frozenset(strings[number] for number in numbers))
             for path, container, numbers in answer["hits"]
         ]
-        return Leaks(found, [(path, reason) for path, reason in answer["notes"]])
+        return Leaks(found, [("/" + path, reason) for path, reason in answer["notes"]])
 
     # -- what changed, and what configuration means ------------------------------------------
 
@@ -436,6 +445,19 @@ class Host:
         account = self.accounts.users.get(user)
         assert account is not None, f"there is no account {user} on {self.name}"
         return account.uid, account.gid, sorted(self.accounts.gids_of(user))
+
+
+def other_dates(strings: Sequence[str]) -> list[tuple[str, int]]:
+    """The other ways to write those of the strings that are ISO dates, each with the string's number."""
+    return [(form, number) for number, text in enumerate(strings) for form in _date_forms(text)]
+
+
+def _date_forms(text: str) -> tuple[str, ...]:
+    if not _ISO_DATE.fullmatch(text):
+        return ()
+    with suppress(ValueError):  # 30 February is no date
+        return date_forms(date.fromisoformat(text))
+    return ()
 
 
 def _moved_clock(clock: str) -> dict[str, str]:

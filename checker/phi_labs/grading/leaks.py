@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from phi_fixtures.manifest import Manifest
+
 SHOWN = 3
 
 
 @dataclass(frozen=True)
 class Leak:
-    """Identifiers found in one file; ``container`` is ``plain`` or ``gz``."""
+    """Identifiers found in one file.
+
+    Attributes:
+        container: ``plain``, or what had to be opened, outermost first: ``gz``, ``tar+zip``.
+    """
 
     path: str
     container: str
@@ -21,7 +27,8 @@ class Leaks(Sequence[Leak]):
     """What a sweep found; false when it found nothing.
 
     Attributes:
-        notes: (path, reason) of what could not be looked into to its end.
+        notes: (path, reason) of what could not be looked into to its end: damaged or encrypted archives,
+            bombs, what is nested too deeply, what a limit of bytes or time left out.
     """
 
     def __init__(self, found: Iterable[Leak], notes: Iterable[tuple[str, str]] = ()) -> None:
@@ -49,6 +56,28 @@ class Leaks(Sequence[Leak]):
     def identifiers(self) -> frozenset[str]:
         """Every identifier found anywhere."""
         return frozenset().union(*(leak.identifiers for leak in self._found))
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """The files that could not be looked into to their end, each once: nothing is known of the rest."""
+        return tuple(dict.fromkeys(path for path, _ in self.notes))
+
+    def sites(self, manifest: Manifest) -> dict[str, frozenset[str]]:
+        """Site -> which of its identifiers were found, for each site of which any was."""
+        found: dict[str, frozenset[str]] = {}
+        for site in manifest.sites:
+            if known := self.identifiers & manifest.identifiers(site):
+                found[site] = known
+        return found
+
+    def artefacts(self, manifest: Manifest) -> dict[str, frozenset[str]]:
+        """Path that was planted -> which of its identifiers were found, wherever they are now."""
+        found: dict[str, frozenset[str]] = {}
+        for artefacts in manifest.sites.values():
+            for artefact in artefacts:
+                if known := self.identifiers & artefact.identifiers():
+                    found[artefact.path] = found.get(artefact.path, frozenset()) | known
+        return found
 
     def outside(self, *places: str) -> Leaks:
         """Only what is not at or below one of these paths."""

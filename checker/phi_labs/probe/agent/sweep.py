@@ -14,8 +14,9 @@ from phi_labs.probe.agent.base64_runs import Runs, decoded
 from phi_labs.probe.agent.kernel import READ, extents, open_inside
 from phi_labs.probe.agent.memory import Held, Memory
 from phi_labs.probe.agent.patterns import Patterns
+from phi_labs.probe.agent.pieces import Damaged, Opener, Stream
 from phi_labs.probe.agent.stream import Json
-from phi_labs.probe.agent.unpacking import HEAD, Damaged, Opener, Stream, kind_of
+from phi_labs.probe.agent.unpacking import HEAD, kind_of
 
 CHUNK = 1 << 20
 HELD_LIMIT = 100_000
@@ -27,7 +28,7 @@ EXPANDED_LEAST = 64 << 20
 EXPANDED_FOLD = 60
 UNREAD = "could not be looked into to its end: "
 # Shorter runs of base64 are found among much data by what base64 makes of each string (see Patterns).
-SHORT_RUN, LONG_RUN = 12, 32
+SHORT_RUN, LONG_RUN = 12, 44
 FEWEST_ZEROS = 7
 # Members of these lie in their container byte for byte.
 AS_THEY_ARE = frozenset({"tar"})

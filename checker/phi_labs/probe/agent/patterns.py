@@ -1,0 +1,116 @@
+"""Finding many strings in a piece of data: with little data by ``re``, with much by vectorscan."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+
+from phi_labs.probe.agent import vectorscan
+from phi_labs.probe.agent.spelling import Form, encoded_forms, forms_of, stands_alone
+
+PREFIX = 3
+# Compiling for vectorscan takes about as long as ``re`` needs for so many bytes for each literal.
+WORTH_COMPILING = 256
+LEAST = 1 << 18
+MOST = 2 << 20
+
+
+class Patterns:
+    """The strings of one sweep in all their forms.
+
+    Attributes:
+        longest: length of the longest form.
+    """
+
+    def __init__(self, strings: list[str], also: Iterable[tuple[str, int]] = ()) -> None:
+        self._strings = strings
+        self.forms = forms_of(strings, also)
+        self.longest = max((len(form.literal) for form in self.forms), default=0)
+        self._seen = 0
+
+    @cached_property
+    def _many(self) -> vectorscan.Database | None:
+        library = vectorscan.library()
+        return vectorscan.Database(library, [form.literal for form in self._all]) if library else None
+
+    @cached_property
+    def _all(self) -> list[Form]:
+        return self.forms + encoded_forms(self._strings)
+
+    @cached_property
+    def _by_prefix(self) -> dict[bytes, dict[int, dict[bytes, list[Form]]]]:
+        """First bytes -> length -> literal -> forms: looking at a place costs a look-up for each length."""
+        found: dict[bytes, dict[int, dict[bytes, list[Form]]]] = {}
+        for form in self.forms:
+            lengths = found.setdefault(form.literal[:PREFIX], {})
+            lengths.setdefault(len(form.literal), {}).setdefault(form.literal, []).append(form)
+        return found
+
+    @cached_property
+    def _prefixes(self) -> re.Pattern[bytes]:
+        return re.compile(prefix_pattern(self._by_prefix))
+
+    def begin(self) -> None:
+        """Begin a sweep: how much data there is, is not known yet."""
+        self._seen = 0
+
+    @property
+    def much(self) -> bool:
+        """Whether so much data went by that vectorscan is (now) used: it knows short base64 by itself."""
+        enough = self._seen > min(max(LEAST, len(self.forms) * WORTH_COMPILING), MOST)
+        return bool(self.forms) and enough and self._many is not None
+
+    def found(self, data: bytes, *, first: bool = True, last: bool = True) -> Iterator[Form]:
+        """The forms that stand in ``data``, in any order, each at least once.
+
+        What touches an end of the data is passed over unless there is nothing beyond (``first``,
+        ``last``): its neighbours are not known.
+        """
+        if not self.forms:
+            return
+        self._seen += len(data)
+        for form, start in self._places(data):
+            end = start + len(form.literal)
+            known = (start or first) and (end < len(data) or last)
+            if known and stands_alone(form, data, start, end):
+                yield form
+
+    def _places(self, data: bytes) -> Iterator[tuple[Form, int]]:
+        database = self._many if self.much else None
+        if database is None:
+            yield from self._few_places(data)
+            return
+        places: list[tuple[int, int]] = []
+        database.scan(data, lambda number, end: places.append((number, end)))
+        for number, end in places:
+            form = self._all[number]
+            yield form, end - len(form.literal)
+
+    def _few_places(self, data: bytes) -> Iterator[tuple[Form, int]]:
+        for match in self._prefixes.finditer(data):
+            at = match.start()
+            for length in range(1, PREFIX + 1):
+                for size, literals in self._by_prefix.get(data[at : at + length], {}).items():
+                    for form in literals.get(data[at : at + size], ()):
+                        yield form, at
+
+
+def prefix_pattern(prefixes: Iterable[bytes]) -> bytes:
+    """An expression that consumes the first byte of a prefix where the rest follows: overlaps are found."""
+    followers: dict[int, dict[int, set[bytes]]] = {}
+    for prefix in prefixes:
+        second = followers.setdefault(prefix[0], {})
+        second.setdefault(prefix[1] if len(prefix) > 1 else -1, set()).add(prefix[2:3])
+    branches = [re.escape(bytes([byte])) + _followed(second) for byte, second in sorted(followers.items())]
+    return b"|".join(branches)
+
+
+def _followed(second: dict[int, set[bytes]]) -> bytes:
+    if -1 in second:
+        return b""
+    branches = []
+    for byte, third in sorted(second.items()):
+        rest = b"" if b"" in third else b"[" + b"".join(b"\\x%02x" % item[0] for item in sorted(third)) + b"]"
+        branches.append(re.escape(bytes([byte])) + rest)
+    return b"(?=" + b"|".join(branches) + b")"
