@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from phi_labs.engine.stream import ExecStream
-from phi_labs.errors import ProbeError, ProbeTimeout
+from phi_labs.errors import ProbeError, ProbeGone, ProbeTimeout
 
 Json = dict[str, Any]
 LONGEST_LINE = 64 * 1024 * 1024
@@ -33,7 +33,7 @@ class Wire:
         stream: ExecStream,
         name: str,
         *,
-        broken: type[ProbeError] = ProbeError,
+        broken: type[ProbeError] = ProbeGone,
         late: type[ProbeError] = ProbeTimeout,
     ) -> None:
         self._stream = stream

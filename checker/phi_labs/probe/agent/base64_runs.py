@@ -19,6 +19,7 @@ _NOT_BASE64 = b"0123456789abcdef"
 LIMIT = 8 << 20
 OVERLAP = 4096
 EVERY_START = 1 << 14
+AROUND = 120
 
 
 class Runs:
@@ -51,6 +52,28 @@ class Runs:
         whole = len(letters) // 4 * 4
         self._open = letters[whole - OVERLAP :]
         yield from _told(letters[:whole])
+
+
+class Spots:
+    """Short runs, known by a place within them: what stands there must be decoded to be judged."""
+
+    def __init__(self, data: bytes, *, last: bool) -> None:
+        self._data = data
+        self._last = last
+        self._spans: set[tuple[int, int]] = set()
+
+    def add(self, at: int) -> None:
+        """Note the run around a place, as far as it matters; one that the data cuts off comes again."""
+        before, behind = self._data[max(0, at - AROUND) : at], self._data[at : at + 2 * AROUND]
+        start = at - len(before) + len(before.rstrip(_LETTERS))
+        end = at + len(behind) - len(behind.lstrip(_LETTERS))
+        if end < len(self._data) or self._last:
+            self._spans.add((start, end))
+
+    def runs(self) -> Iterator[bytes]:
+        """The runs, each once."""
+        for start, end in sorted(self._spans):
+            yield self._data[start:end]
 
 
 def _spans(data: bytes, shortest: int) -> Iterator[tuple[int, int]]:

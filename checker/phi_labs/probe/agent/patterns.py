@@ -61,8 +61,8 @@ class Patterns:
         enough = self._seen > min(max(LEAST, len(self.forms) * WORTH_COMPILING), MOST)
         return bool(self.forms) and enough and self._many is not None
 
-    def found(self, data: bytes, *, first: bool = True, last: bool = True) -> Iterator[Form]:
-        """The forms that stand in ``data``, in any order, each at least once.
+    def found(self, data: bytes, *, first: bool = True, last: bool = True) -> Iterator[tuple[Form, int]]:
+        """The forms that stand in ``data`` and where, in any order.
 
         What touches an end of the data is passed over unless there is nothing beyond (``first``,
         ``last``): its neighbours are not known.
@@ -74,7 +74,7 @@ class Patterns:
             end = start + len(form.literal)
             known = (start or first) and (end < len(data) or last)
             if known and stands_alone(form, data, start, end):
-                yield form
+                yield form, start
 
     def _places(self, data: bytes) -> Iterator[tuple[Form, int]]:
         database = self._many if self.much else None

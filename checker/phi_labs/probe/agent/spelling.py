@@ -6,7 +6,6 @@ import base64
 import os
 import re
 from collections.abc import Iterable
-from itertools import pairwise
 from typing import NamedTuple
 
 SEPARATORS = ("", "-", " ", ".", "/", "_")
@@ -36,21 +35,23 @@ class Form(NamedTuple):
 
 def forms_of(strings: Iterable[str], also: Iterable[tuple[str, int]]) -> list[Form]:
     """Every form of every string, each once; ``also`` has more spellings, by the number of the string."""
-    found: dict[tuple[bytes, int], Form] = {}
-    spelled = [(spelling, number) for number, text in enumerate(strings) for spelling in spellings(text)]
-    for spelling, number in [*spelled, *also]:
-        letters = _NAME.fullmatch(spelling) is not None
-        for literal in encodings(spelling):
-            found[literal, number] = Form(literal, number, letters=letters)
-    return list(found.values())
+    spelled = [spellings(text) for text in strings]
+    for spelling, number in also:
+        spelled[number].add(spelling)
+    return [
+        Form(literal, number, letters=letters)
+        for number, texts in enumerate(spelled)
+        for letters in (any(map(_NAME.fullmatch, texts)),)
+        for text in texts
+        for literal in encodings(text)
+    ]
 
 
-def encodings(text: str) -> set[bytes]:
+def encodings(text: str) -> tuple[bytes, ...]:
     """A text as bytes: UTF-8 (names of files keep their bytes), and Latin-1 where that differs."""
-    literals = {os.fsencode(text)}
-    if not text.isascii():
-        literals.add(text.encode("latin-1", "ignore"))
-    return {literal for literal in literals if literal}
+    if text.isascii():
+        return (text.encode(),) if text else ()
+    return tuple(filter(None, {os.fsencode(text), text.encode("latin-1", "ignore")}))
 
 
 def spellings(text: str) -> set[str]:
@@ -73,16 +74,20 @@ def spellings(text: str) -> set[str]:
     return found
 
 
-def _digits(text: str) -> set[str]:
+def _digits(text: str) -> list[str]:
     """Digits in groups of two to six, as people and forms write them."""
-    half, size = len(text) // 2, len(text)
-    cuts = {(half,), (3, 6), (4, 7), (4, 8), (size - 4,)}
-    found = set()
-    for cut in cuts:
-        edges = (0, *cut, size)
-        groups = [text[start:end] for start, end in pairwise(edges)]
-        found |= {between.join(groups) for between in ("-", " ", ".")}
-    return found
+    return [between.join(groups) for groups in _groups(text) for between in ("-", " ", ".")]
+
+
+def _groups(text: str) -> list[tuple[str, ...]]:
+    half = len(text) // 2
+    return [
+        (text[:half], text[half:]),
+        (text[:3], text[3:6], text[6:]),
+        (text[:4], text[4:7], text[7:]),
+        (text[:4], text[4:8], text[8:]),
+        (text[:-4], text[-4:]),
+    ]
 
 
 def encoded_forms(strings: Iterable[str]) -> list[Form]:

@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from phi_labs.probe.agent.base64_runs import Runs, decoded
+from phi_labs.probe.agent.base64_runs import AROUND, Runs, Spots, decoded
 from phi_labs.probe.agent.kernel import READ, extents, open_inside
 from phi_labs.probe.agent.memory import Held, Memory
 from phi_labs.probe.agent.patterns import Patterns
@@ -76,7 +76,7 @@ class Sweep:
         self._patterns = patterns
         self._budget = Budget(limit_bytes, time.monotonic() + seconds)
         # In UTF-16 a form takes twice its length.
-        self._overlap = 2 * patterns.longest + 64
+        self._overlap = 2 * patterns.longest + 4 * AROUND
         self._expanded = 0
         self._path = ""
         self.notes: list[list[str]] = []
@@ -177,17 +177,23 @@ class Sweep:
             self._note(str(damage))
 
     def _search(self, data: bytes, layer: Layer, *, first: bool = True, last: bool = True) -> None:
-        for form in self._patterns.found(data, first=first, last=last):
-            layer.add(form.number, *(() if form.edges else ("base64",)))
+        encoded = Spots(data, last=last)
+        for form, start in self._patterns.found(data, first=first, last=last):
+            if form.edges:
+                layer.add(form.number)
+            else:
+                encoded.add(start)
+        self._search_encoded(encoded.runs(), layer)
         if data.count(0) >= FEWEST_ZEROS:
             self._search_wide(data, layer, first=first, last=last)
 
     def _search_wide(self, data: bytes, layer: Layer, *, first: bool, last: bool) -> None:
         """UTF-16 of either kind, wherever it begins: without its zeros it is as any text."""
         known = layer.found.get(layer.names, set())
-        for form in set(self._patterns.found(data.replace(b"\0", b""), first=first, last=last)):
-            if form.number not in known and b"\0".join(map(_byte, form.literal)) in data:
-                layer.add(form.number, *(() if form.edges else ("base64",)), "utf-16")
+        narrow = data.replace(b"\0", b"")
+        for form in {form for form, _ in self._patterns.found(narrow, first=first, last=last)}:
+            if form.edges and form.number not in known and b"\0".join(map(_byte, form.literal)) in data:
+                layer.add(form.number, "utf-16")
 
     @property
     def _shortest_run(self) -> int:
@@ -197,13 +203,18 @@ class Sweep:
         """Base64, decoded, is a layer of its own; all that is no archive is searched at once."""
         pieces = []
         for run in runs:
+            if len(layer.names) >= NESTING:
+                self._note(f"base64 nested deeper than {NESTING}")
+                return
             for number, piece in enumerate(decoded(run)):
                 if number == 0 and kind_of(piece[:HEAD]) is not None:
                     self._look(iter([piece]), layer.inside("base64"))
                 else:
                     pieces.append(piece)
         if pieces:
-            self._search(b"\n\n".join(pieces), layer.inside("base64"))
+            text = b"\n\n".join(pieces)
+            self._search(text, layer.inside("base64"))
+            self._search_encoded(Runs().feed(text, self._shortest_run, last=True), layer.inside("base64"))
 
 
 def _byte(value: int) -> bytes:
