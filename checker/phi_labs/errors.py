@@ -46,6 +46,10 @@ class NotGraded(PhiLabsError):
     """This submission could not be graded, through our fault: no attempt is counted, no zero is given."""
 
 
+class ProbeGone(ProbeError):
+    """The conversation with the trusted reader ended: it died, or the engine did."""
+
+
 class HandsError(ProbeError):
     """The helper inside a clone broke: the lab may have killed it, so a control decides whose fault it is."""
 

@@ -134,7 +134,9 @@ def test_a_stop_leaves_nothing_but_the_attempts(
     installation: Installation, engine: FakeEngine, lab: Lab
 ) -> None:
     start_run(installation, lab, "ada")
-    installation.state.keep_attempt("ada", lab.id, installation.state.new_attempt("ada", lab.id))
+    installation.state.keep_attempt(
+        "ada", lab.id, installation.state.new_attempt("ada", lab.id), lambda number: "{}"
+    )
     assert stop_run(installation, lab.id, "ada")
     assert engine.machines == {}
     assert not installation.state.run_folder("ada", lab.id).path.exists()

@@ -41,7 +41,7 @@ def test_everything_is_private_whatever_the_umask(state: State) -> None:
         state.block_of("ada", "small", 0)
         attempt = state.new_attempt("ada", "small")
         state.write(attempt.scorecard, "{}")
-        state.keep_attempt("ada", "small", attempt)
+        state.keep_attempt("ada", "small", attempt, lambda number: "{}")
     finally:
         os.umask(before)
     wide = [
@@ -140,7 +140,7 @@ def test_a_run_comes_back_as_it_was_saved(state: State) -> None:
 def test_forgetting_a_run_keeps_attempts_and_hints(state: State) -> None:
     run = a_run()
     state.save_run(run, Manifest(), {})
-    state.keep_attempt(run.trainee, run.lab, state.new_attempt(run.trainee, run.lab))
+    state.keep_attempt(run.trainee, run.lab, state.new_attempt(run.trainee, run.lab), lambda number: "{}")
     state.take_hint(run.trainee, run.lab, 0, "record")
     state.forget_run(run.trainee, run.lab)
     assert state.load_run(run.trainee, run.lab) is None
@@ -168,12 +168,14 @@ def test_a_folder_that_was_dropped_never_counts(state: State) -> None:
     attempt = state.new_attempt("ada", "small")
     state.drop_attempt(attempt)
     assert state.attempts("ada", "small") == []
-    assert state.keep_attempt("ada", "small", state.new_attempt("ada", "small")).number == 1
+    assert (
+        state.keep_attempt("ada", "small", state.new_attempt("ada", "small"), lambda number: "{}").number == 1
+    )
 
 
 def test_folders_of_killed_gradings_go_and_those_of_running_ones_stay(state: State) -> None:
     old, running = state.new_attempt("ada", "small"), state.new_attempt("ada", "small")
-    kept = state.keep_attempt("ada", "small", state.new_attempt("ada", "small"))
+    kept = state.keep_attempt("ada", "small", state.new_attempt("ada", "small"), lambda number: "{}")
     for attempt in (old, kept):
         os.utime(attempt.path, (0, 0))
     state.drop_abandoned_attempts(3600)
@@ -185,7 +187,7 @@ def test_folders_of_killed_gradings_go_and_those_of_running_ones_stay(state: Sta
 def _keep_attempts(root: Path) -> None:
     state = State(root)
     for _ in range(5):
-        state.keep_attempt("ada", "small", state.new_attempt("ada", "small"))
+        state.keep_attempt("ada", "small", state.new_attempt("ada", "small"), lambda number: "{}")
 
 
 def test_attempts_are_numbered_without_gaps_between_processes(state: State) -> None:

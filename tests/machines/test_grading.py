@@ -17,9 +17,10 @@ from tests.machines.conftest import HERE, Running
 from tests.tiny_lab import CHECKS, FIX, write_tiny_lab
 
 from phi_labs.errors import EngineError, NotGraded, UserError
-from phi_labs.grading import clone, grade
-from phi_labs.grading.grade import AT_FAULT, Graded, grade_run, regrade
-from phi_labs.grading.submission import capture_run
+from phi_labs.grading import blame, clone, grade
+from phi_labs.grading.blame import AT_FAULT
+from phi_labs.grading.grade import Graded, grade_run, regrade
+from phi_labs.grading.submission import Submission, capture_run
 from phi_labs.grading.worker import start_checks
 from phi_labs.lifecycle.installation import Installation
 from phi_labs.lifecycle.pool import tidy
@@ -221,7 +222,7 @@ def test_a_boot_that_fails_also_untouched_is_our_trouble(
         raise EngineError("nothing starts")
 
     monkeypatch.setattr(grade, "boot", no_boot)
-    monkeypatch.setattr(grade, "control_machines", no_control)
+    monkeypatch.setattr(blame, "control_machines", no_control)
     running = start_with()
     with pytest.raises(NotGraded, match="not even an untouched machine came up"):
         graded(running)
@@ -256,25 +257,46 @@ def test_a_probe_that_was_removed_is_replaced(start_with: StartWith) -> None:
     assert attempts(running) == [1]
 
 
-def test_a_probe_that_dies_in_the_middle_is_our_trouble_and_the_next_grade_works(
+def dying_probe(installation: Installation, times: int) -> Callable[..., Submission]:
+    """A capture in whose middle the probe is removed, so many times."""
+    left = [times]
+
+    def dies(*arguments: object) -> Submission:
+        if left[0]:
+            left[0] -= 1
+            installation.engine.remove(installation.probe_container())
+        return capture_run(*arguments)  # type: ignore[arg-type]
+
+    return dies
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine may leave the stream to a dead probe open: do not wait long for answers."""
+    assert Probe.ask.__kwdefaults__ is not None
+    monkeypatch.setitem(Probe.ask.__kwdefaults__, "seconds", 3.0)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_probe_that_dies_in_the_middle_is_replaced_and_the_grading_goes_on(
     start_with: StartWith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = start_with()
-    installation = running.installation
-
-    def dies(*arguments: object) -> object:
-        installation.engine.remove(installation.probe_container())
-        return capture_run(*arguments)  # type: ignore[arg-type]
-
-    assert Probe.ask.__kwdefaults__ is not None
-    monkeypatch.setitem(Probe.ask.__kwdefaults__, "seconds", 3.0)  # the engine may leave the stream open
-    monkeypatch.setattr(grade, "capture_run", dies)
-    with pytest.raises(NotGraded, match="reader failed"):
-        graded(running)
-    assert attempts(running) == []
+    monkeypatch.setattr(grade, "capture_run", dying_probe(running.installation, 1))
+    assert points(graded(running).scorecard)["closed"] == 0
+    assert attempts(running) == [1]
     assert running.installation.engine.inspect(running.run.containers["one"]).running
-    monkeypatch.undo()
-    graded(running)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_machine_over_which_every_probe_dies_is_no_way_to_stall(
+    start_with: StartWith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = start_with()
+    monkeypatch.setattr(grade, "capture_run", dying_probe(running.installation, 2))
+    card = graded(running).scorecard
+    assert card.score == 0
+    assert "captured-whole" in [guard.id for guard in card.failed_guards]
     assert attempts(running) == [1]
 
 

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from phi_labs.bench.report import BenchReport, Figure, compared, figure
+from phi_labs.bench.sweep import measure_sweep
 from phi_labs.bench.synthetic import measure_synthetic
 from phi_labs.errors import UserError
 from phi_labs.grading.clone import Machine
@@ -59,6 +60,8 @@ def bench(installation: Installation, tell: Tell) -> BenchReport:
         figures += [warm, measure_grade(scratch, lab, waiting=False)[0], measure_cold_grade(scratch, lab)]
         tell("reset")
         figures.append(measure_reset(scratch, lab))
+        tell("a sweep, beside ripgrep")
+        figures += measure_sweep(scratch)
         machine = _machine(scratch)
     figures += measure_synthetic(tell)
     return BenchReport(tuple(figures), stages, machine)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from phi_labs.engine.docker import Engine
-from phi_labs.errors import MissingObject, ProbeError, ProbeTimeout, UntrustedRoot, UserError
+from phi_labs.errors import MissingObject, ProbeGone, ProbeTimeout, UntrustedRoot, UserError
 from phi_labs.lifecycle.state import State
 from phi_labs.model.run import Run
 from phi_labs.probe.client import CaptureResult, Probe
@@ -138,7 +138,7 @@ def _capture_host(  # noqa: PLR0913, PLR0917 - the facts of one machine
         return HostCapture(image=image, refused=error.message)
     except ProbeTimeout as error:
         if not _lives(engine, probe):
-            raise ProbeError("the probe ended in the middle of a capture") from error
+            raise ProbeGone("the probe ended in the middle of a capture") from error
         return HostCapture(
             image=image, refused=f"its files could not be read within {CAPTURE_DEADLINE:.0f} seconds"
         )

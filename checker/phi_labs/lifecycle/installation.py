@@ -86,6 +86,11 @@ class Installation:
         if known is not None:
             known.close()
 
+    def drop_probes(self) -> None:
+        """End every conversation: the probe itself is gone."""
+        for purpose in list(self._probes):
+            self.drop_probe(purpose)
+
     def probe_container(self) -> str:
         """The id of this installation's running probe, started now if it is not there."""
         from phi_labs.engine.images import ensure_image  # noqa: PLC0415

@@ -16,7 +16,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -259,11 +259,19 @@ class State:
         self._make_folder(path / "submission")
         return AttemptFolder(0, path)
 
-    def keep_attempt(self, trainee: str, lab: str, attempt: AttemptFolder) -> AttemptFolder:
-        """Give the folder the next number; from now on it counts."""
+    def keep_attempt(
+        self, trainee: str, lab: str, attempt: AttemptFolder, scorecard: Callable[[int], str]
+    ) -> AttemptFolder:
+        """Give the folder the next number; from now on it counts.
+
+        Args:
+            scorecard: the scorecard's text for that number; written before the folder gets it, so that
+                no attempt ever lacks one.
+        """
         base = self._lab_attempts(trainee, lab)
         with self.lock("attempts"):
             number = max((found.number for found in self.attempts(trainee, lab)), default=0) + 1
+            self.write(attempt.scorecard, scorecard(number))
             kept = AttemptFolder(number, base / f"{number:04d}")
             attempt.path.rename(kept.path)
         return kept
