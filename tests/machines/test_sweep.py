@@ -6,7 +6,7 @@ import base64
 import json
 
 import pytest
-from tests.machines.conftest import Running
+from tests.machines.conftest import Running, TakeClone
 from tests.probe.packing import PACKS, WIDE
 
 from phi_labs.grading.clone import Machine
@@ -25,13 +25,9 @@ for path, code, mode in json.load(sys.stdin):
     os.chmod(path, mode)
 """
 CORNERS = (
-    *("/etc/default/ehr", "/root/.bash_history", "/var/tmp/.hidden/x", "/usr/lib/python3/dist-packages/x.py"),
-    *(
-        "/opt/a b\nc/\u00e9",
-        "/srv/" + "d" * 200 + "/" + "e" * 200,
-        "/home/core.1",
-        "/var/spool/cron/crontabs/x",
-    ),
+    *("/etc/default/ehr", "/root/.bash_history", "/var/tmp/.hidden/x", "/opt/a b\nc/\u00e9"),  # noqa: S108
+    *("/usr/lib/python3/dist-packages/x.py", "/home/core.1", "/var/spool/cron/crontabs/x"),
+    "/srv/" + "d" * 200 + "/" + "e" * 200,
 )
 
 
@@ -41,8 +37,9 @@ def write(running: Running, files: list[tuple[str, bytes, int]]) -> None:
     assert said.exit_code == 0, said.stderr.decode()
 
 
-def host_of(running: Running, probe: Probe) -> Host:
+def host_of(running: Running, probe: Probe, take_clone: TakeClone) -> Host:
     image = running.run.images["one"]
+    take_clone(image)  # the probe knows the image afterwards
     machine = Machine("one", running.run.containers["one"], running.box.pid, image)
     return Host(machine, probe, live=True)
 
@@ -51,7 +48,9 @@ def ssn(number: int) -> str:
     return f"955-36-{number:04d}"
 
 
-def test_identifiers_are_found_wherever_and_however_they_lie(running: Running, probe: Probe) -> None:
+def test_identifiers_are_found_wherever_and_however_they_lie(
+    running: Running, probe: Probe, take_clone: TakeClone
+) -> None:
     places = [*(f"/srv/packed/{number}" for number in range(len(PACKS | WIDE))), *CORNERS, "/dev/shm/left"]  # noqa: S108
     packs = [*(PACKS | WIDE).values(), *[PACKS["plain"]] * (len(CORNERS) + 1)]
     files = [
@@ -60,7 +59,7 @@ def test_identifiers_are_found_wherever_and_however_they_lie(running: Running, p
     ]
     write(running, [*files, ("/srv/decoy", b"order 19553600001 and 955-36-00011", 0o644)])
     running.box.sh("mkfifo /srv/fifo; ln -s /srv/packed/0 /srv/link; mknod /srv/device c 1 5")
-    host = host_of(running, probe)
+    host = host_of(running, probe, take_clone)
     found = host.leaks(map(ssn, range(len(places))))
     assert {leak.path: leak.identifiers for leak in found} == {
         place: frozenset({ssn(number)}) for number, place in enumerate(places)
@@ -72,7 +71,7 @@ def test_identifiers_are_found_wherever_and_however_they_lie(running: Running, p
     assert "/srv/packed/1" not in everybody.paths
 
 
-def test_much_is_searched_as_little_is(running: Running, probe: Probe) -> None:
+def test_much_is_searched_as_little_is(running: Running, probe: Probe, take_clone: TakeClone) -> None:
     """More than 2 MiB: here the probe takes the library that its image brings."""
     noise = b"2026-03-02 order 19553600001 of 955-36-00011 and 91000436406\n" * 100_000
     files = [
@@ -87,16 +86,18 @@ def test_much_is_searched_as_little_is(running: Running, probe: Probe) -> None:
         )
     ]
     write(running, files)
-    found = host_of(running, probe).leaks([*map(ssn, range(9)), "1000436406"])
+    found = host_of(running, probe, take_clone).leaks([*map(ssn, range(9)), "1000436406"])
     assert {leak.path: leak.identifiers for leak in found} == {
         f"/srv/{number}": frozenset({ssn(number)}) for number in range(len(files))
     }
 
 
-def test_a_bomb_is_named_and_hides_nothing_else(running: Running, probe: Probe) -> None:
+def test_a_bomb_is_named_and_hides_nothing_else(
+    running: Running, probe: Probe, take_clone: TakeClone
+) -> None:
     bomb = PACKS["gzip"](bytes(80 << 20))
     write(running, [("/srv/bomb.gz", bomb, 0o644), ("/srv/zz", b"955-36-0001", 0o644)])
-    found = host_of(running, probe).leaks([ssn(1)])
+    found = host_of(running, probe, take_clone).leaks([ssn(1)])
     assert found.paths == ("/srv/zz",)
     assert found.unread == ("/srv/bomb.gz",)
     assert "could not be looked into to its end" in found.notes[0][1]
