@@ -312,6 +312,30 @@ SPOILED_OTHERWISE = {
 }
 
 
+ANSWERED_BY_OTHERS = {
+    "another server": (
+        "cp /bin/nc /srv/nc; service ssh stop; (/srv/nc -l -k -p 22 >/dev/null 2>&1 &) ; sleep 0.3",
+        "/srv/nc answers on port 22",
+    ),
+    "a library loaded at the start": (
+        "cp $(ldconfig -p | sed -n 's/.*libwrap.so.0.*=> //p' | head -1) /srv/evil.so 2>/dev/null"
+        " || cp /usr/lib/x86_64-linux-gnu/libutil.so.1 /srv/evil.so;"
+        "service ssh stop; LD_PRELOAD=/srv/evil.so /usr/sbin/sshd; sleep 0.3",
+        "/srv/evil.so loaded",
+    ),
+}
+
+
+@pytest.mark.parametrize(("script", "told"), ANSWERED_BY_OTHERS.values(), ids=ANSWERED_BY_OTHERS)
+def test_logins_do_not_count_while_somebody_else_answers_them(
+    make_host: MakeHost, script: str, told: str
+) -> None:
+    host = make_host("true", "answered " + told.split("/")[2].split()[0])
+    host.run(["/bin/sh", "-c", script])
+    with pytest.raises(AssertionError, match=told), host.ssh("itops", key="x"):
+        pass
+
+
 @pytest.mark.parametrize("spoiled", [SPOILED, SPOILED_OTHERWISE])
 def test_logins_do_not_count_while_anything_that_answers_them_was_touched(
     make_host: MakeHost, spoiled: dict[str, tuple[str, str]]

@@ -34,6 +34,8 @@ LIST_LIMIT = 20_000
 SWEEP_BYTES = 2 * 1024 * 1024 * 1024
 SWEEP_SECONDS = 15.0
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+SSH_PORT = 22
+SSHD = "/usr/sbin/sshd"
 FAKETIME = "/usr/$LIB/faketime/libfaketime.so.1"  # the loader puts its own word for $LIB
 Connect = Callable[[str], Any]
 
@@ -397,7 +399,18 @@ class Host:
             raise ProbeError(f"SSH to {self.name} is not offered here")
         suspicious = self.changed().login_path
         assert not suspicious, f"logins cannot be trusted while {suspicious[0]} differs from the image"
+        self._expect_own_sshd()
         return self._connect(self._machine.container)
+
+    def _expect_own_sshd(self) -> None:
+        """What listens on port 22 is the image's sshd, with nothing mapped into it that the image lacks."""
+        changes = self.changed()
+        foreign = {*changes.added, *changes.packaged}
+        for server in self._must("servers", port=SSH_PORT)["servers"]:
+            program = server["program"]
+            assert program == SSHD, f"logins cannot be trusted while {program} answers on port {SSH_PORT}"
+            strange = [path for path in server["mapped"] if path in foreign or path.endswith(" (deleted)")]
+            assert not strange, f"logins cannot be trusted while sshd has {strange[0]} loaded"
 
     def forget(self) -> None:
         """Forget what was remembered: the machine may have changed."""

@@ -22,6 +22,7 @@ from phi_labs.probe.agent.questions import (
     answer_processes,
     answer_read,
     answer_root,
+    answer_servers,
     answer_stat,
 )
 from phi_labs.probe.agent.stream import Json, Out
@@ -39,6 +40,7 @@ ANSWERS: dict[str, Callable[[Memory, Json], Json]] = {
     "processes": answer_processes,
     "read": answer_read,
     "root": answer_root,
+    "servers": answer_servers,
     "stat": answer_stat,
     "sweep": answer_sweep,
 }

@@ -10,6 +10,8 @@ from phi_labs.probe.agent import vectorscan
 from phi_labs.probe.agent.spelling import Form, encoded_forms, forms_of, stands_alone
 
 PREFIX = 3
+# Shorter runs of base64 are found among much data by what base64 makes of each string.
+SHORT_RUN, LONG_RUN = 12, 44
 # Compiling for vectorscan takes about as long as ``re`` needs for so many bytes for each literal.
 WORTH_COMPILING = 256
 LEAST = 1 << 18
@@ -61,6 +63,20 @@ class Patterns:
         enough = self._seen > min(max(LEAST, len(self.forms) * WORTH_COMPILING), MOST)
         return bool(self.forms) and enough and self._many is not None
 
+    @cached_property
+    def _long_run(self) -> vectorscan.Expression | None:
+        library = vectorscan.library()
+        return vectorscan.Expression(library, b"[A-Za-z0-9+/]{%d}" % LONG_RUN) if library else None
+
+    def has_run(self, data: bytes) -> bool:
+        """Whether there may be base64 that ``encoded_forms`` do not tell."""
+        return not self.much or self._long_run is None or self._long_run.is_in(data)
+
+    @property
+    def shortest_run(self) -> int:
+        """Letters of the shortest run of base64 that must be decoded to be searched."""
+        return LONG_RUN if self.much else SHORT_RUN
+
     def found(self, data: bytes, *, first: bool = True, last: bool = True) -> Iterator[tuple[Form, int]]:
         """The forms that stand in ``data`` and where, in any order.
 
@@ -81,9 +97,7 @@ class Patterns:
         if database is None:
             yield from self._few_places(data)
             return
-        places: list[tuple[int, int]] = []
-        database.scan(data, lambda number, end: places.append((number, end)))
-        for number, end in places:
+        for number, end in database.scan(data):
             form = self._all[number]
             yield form, end - len(form.literal)
 

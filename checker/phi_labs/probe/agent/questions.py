@@ -166,16 +166,20 @@ def answer_can(memory: Memory, question: Json) -> Json:
         return {"can": [can_open(root, path, how) for path, how in question["items"]]}
 
 
-def answer_processes(_memory: Memory, question: Json) -> Json:
-    """Processes of the lab's PID namespace: inner pid, uid, argv, executable's identity."""
-    space = os.readlink(f"/proc/{question['pid']}/ns/pid")
-    found = []
+def lab_processes(pid: int) -> Iterator[str]:
+    """/proc names of the processes in the PID namespace of ``pid``."""
+    space = os.readlink(f"/proc/{pid}/ns/pid")
     for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
+        with contextlib.suppress(OSError):  # it ended while we looked
+            if name.isdigit() and os.readlink(f"/proc/{name}/ns/pid") == space:
+                yield name
+
+
+def answer_processes(_memory: Memory, question: Json) -> Json:
+    """Processes of the lab's PID namespace: inner pid, uid, argv."""
+    found = []
+    for name in lab_processes(question["pid"]):
         try:
-            if os.readlink(f"/proc/{name}/ns/pid") != space:
-                continue
             with open(f"/proc/{name}/status", encoding="utf-8", errors="surrogateescape") as file:
                 lines = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
             with open(f"/proc/{name}/cmdline", "rb") as file:
@@ -194,20 +198,41 @@ def answer_processes(_memory: Memory, question: Json) -> Json:
     return {"processes": found}
 
 
-def answer_listeners(_memory: Memory, question: Json) -> Json:
-    """Listening TCP sockets of the lab's network namespace as [address, port]."""
+def answer_servers(_memory: Memory, question: Json) -> Json:
+    """Who listens on a TCP port: the program and every file it has mapped, as the kernel names them."""
+    rows = listening_rows(question["pid"])
+    sockets = {f"socket:[{inode}]" for _, port, inode in rows if port == question["port"]}
     found = []
+    for name in lab_processes(question["pid"]):
+        with contextlib.suppress(OSError):
+            folder = f"/proc/{name}/fd"
+            if any(os.readlink(f"{folder}/{fd}") in sockets for fd in os.listdir(folder)):
+                found.append({"program": os.readlink(f"/proc/{name}/exe"), "mapped": mapped_files(name)})
+    return {"servers": found}
+
+
+def mapped_files(name: str) -> list[str]:
+    """Paths of the files that a process has mapped."""
+    with open(f"/proc/{name}/maps", encoding="utf-8", errors="surrogateescape") as file:
+        fields = (line.rstrip("\n").split(maxsplit=5) for line in file)
+        return sorted({row[5] for row in fields if len(row) > 5 and not row[5].startswith("[")})
+
+
+def listening_rows(pid: int) -> Iterator[tuple[str, int, str]]:
+    """(address in hexadecimal, port, inode) of each listening TCP socket of the lab's network namespace."""
     for table, words in (("tcp", 1), ("tcp6", 4)):
         try:
-            with open(f"/proc/{question['pid']}/net/{table}", encoding="ascii") as file:
+            with open(f"/proc/{pid}/net/{table}", encoding="ascii") as file:
                 rows = file.read().splitlines()[1:]
         except FileNotFoundError:
             continue
-        for row in rows:
-            fields = row.split()
-            if fields[3] != "0A":
-                continue
-            address, port = fields[1].split(":")
-            raw = b"".join(struct.pack("=I", int(address[i * 8 : i * 8 + 8], 16)) for i in range(words))
-            found.append([raw.hex(), int(port, 16)])
-    return {"listeners": found}
+        for fields in map(str.split, rows):
+            if fields[3] == "0A":
+                address, port = fields[1].split(":")
+                raw = b"".join(struct.pack("=I", int(address[i * 8 : i * 8 + 8], 16)) for i in range(words))
+                yield raw.hex(), int(port, 16), fields[9]
+
+
+def answer_listeners(_memory: Memory, question: Json) -> Json:
+    """Listening TCP sockets of the lab's network namespace as [address, port]."""
+    return {"listeners": [[address, port] for address, port, _ in listening_rows(question["pid"])]}

