@@ -1,7 +1,7 @@
 """Many literals at once through libvectorscan (Debian's libhyperscan is the same), if it is there.
 
-Measured with 1,000 identifiers on a log: 1.1 GB/s, where ripgrep does 0.32 and ``re`` 0.02. Unlike
-theirs, its matches may overlap, so that none hides another.
+Measured with 1,000 identifiers on a log: 0.8 to 1.1 GB/s, where ripgrep does 0.32 and ``re`` 0.02.
+Unlike theirs, its matches may overlap, so that none hides another.
 """
 
 from __future__ import annotations
