@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from functools import cached_property
 
 from phi_labs.probe.agent import vectorscan
@@ -16,6 +16,7 @@ SHORT_RUN, LONG_RUN = 12, 44
 WORTH_COMPILING = 256
 LEAST = 1 << 18
 MOST = 2 << 20
+_NOTHING: Mapping[int, dict[bytes, list[Form]]] = {}
 
 
 class Patterns:
@@ -77,8 +78,10 @@ class Patterns:
         """Letters of the shortest run of base64 that must be decoded to be searched."""
         return LONG_RUN if self.much else SHORT_RUN
 
-    def found(self, data: bytes, *, first: bool = True, last: bool = True) -> Iterator[tuple[Form, int]]:
-        """The forms that stand in ``data`` and where, in any order.
+    def found(
+        self, data: bytes, known: Container[int] = (), *, first: bool = True, last: bool = True
+    ) -> Iterator[tuple[Form, int]]:
+        """The forms that stand in ``data`` and where, in any order, but for those of ``known`` strings.
 
         What touches an end of the data is passed over unless there is nothing beyond (``first``,
         ``last``): its neighbours are not known.
@@ -87,9 +90,11 @@ class Patterns:
             return
         self._seen += len(data)
         for form, start in self._places(data):
+            if form.number in known:
+                continue
             end = start + len(form.literal)
-            known = (start or first) and (end < len(data) or last)
-            if known and stands_alone(form, data, start, end):
+            told = (start or first) and (end < len(data) or last)
+            if told and stands_alone(form, data, start, end):
                 yield form, start
 
     def _places(self, data: bytes) -> Iterator[tuple[Form, int]]:
@@ -102,12 +107,14 @@ class Patterns:
             yield form, end - len(form.literal)
 
     def _few_places(self, data: bytes) -> Iterator[tuple[Form, int]]:
+        by_prefix, lengths = self._by_prefix, sorted({len(prefix) for prefix in self._by_prefix})
         for match in self._prefixes.finditer(data):
             at = match.start()
-            for length in range(1, PREFIX + 1):
-                for size, literals in self._by_prefix.get(data[at : at + length], {}).items():
-                    for form in literals.get(data[at : at + size], ()):
-                        yield form, at
+            for length in lengths:
+                for size, literals in by_prefix.get(data[at : at + length], _NOTHING).items():
+                    if (forms := literals.get(data[at : at + size])) is not None:
+                        for form in forms:
+                            yield form, at
 
 
 def prefix_pattern(prefixes: Iterable[bytes]) -> bytes:

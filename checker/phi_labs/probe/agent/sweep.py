@@ -62,6 +62,10 @@ class Layer:
     def inside(self, *names: str) -> Layer:
         return Layer((*self.names, *names), self.found)
 
+    def known(self) -> set[int]:
+        """What was found in this layer itself; grows with ``add``."""
+        return self.found.setdefault(self.names, set())
+
     def add(self, number: int, *names: str) -> None:
         self.found.setdefault((*self.names, *names), set()).add(number)
 
@@ -102,7 +106,9 @@ class Sweep:
             self._look(data_of(fd), layer)
         except Unread as reason:
             self._note(str(reason))
-        return [("+".join(names) or "plain", sorted(numbers)) for names, numbers in layer.found.items()]
+        return [
+            ("+".join(names) or "plain", sorted(numbers)) for names, numbers in layer.found.items() if numbers
+        ]
 
     def _note(self, reason: str) -> None:
         note = [self._path, UNREAD + reason]
@@ -176,7 +182,8 @@ class Sweep:
 
     def _search(self, data: bytes, layer: Layer, *, first: bool = True, last: bool = True) -> None:
         encoded = Spots(data, last=last)
-        for form, start in self._patterns.found(data, first=first, last=last):
+        known = layer.known()
+        for form, start in self._patterns.found(data, known, first=first, last=last):
             if form.edges:
                 layer.add(form.number)
             else:
@@ -187,7 +194,7 @@ class Sweep:
 
     def _search_wide(self, data: bytes, layer: Layer, *, first: bool, last: bool) -> None:
         """UTF-16 of either kind, wherever it begins: without its zeros it is as any text."""
-        known = layer.found.get(layer.names, set())
+        known = layer.known()
         narrow = data.replace(b"\0", b"")
         for form in {form for form, _ in self._patterns.found(narrow, first=first, last=last)}:
             if form.edges and form.number not in known and b"\0".join(map(_byte, form.literal)) in data:
