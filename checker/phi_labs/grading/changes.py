@@ -14,6 +14,10 @@ LIMIT = 200_000
 HASH_LIMIT = 64 * 1024 * 1024
 # Where programs, libraries and what decides about logins live.
 PROGRAM_PLACES = ("/usr", "/bin", "/sbin", "/lib", "/lib64")
+LIBRARY_PLACES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
+# Programs that take part in a login, and folders that would take them elsewhere if they were turned.
+LOGIN_PROGRAMS = frozenset({"sshd", "sftp-server", "nc", "nc.openbsd", "sh", "dash", "bash", "login", "env"})
+FOLDERS = frozenset({"/usr", "/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local", *LIBRARY_PLACES})
 LOGIN_PLACES = (
     "/etc/ld.so.preload",
     "/etc/ld.so.conf",
@@ -103,7 +107,8 @@ class Changes:
             for path in self.added
             if _in(path, PROGRAM_PLACES) and (".so" in path or "/security/" in path)
         ]
-        return (*self.packaged, *configured, *gone, *libraries)
+        programs = [path for path in self.packaged if _takes_part_in_logins(path)]
+        return (*programs, *configured, *gone, *libraries)
 
     def _differs(self, change: Change) -> bool:
         """Whether a path is new or of another type, or leads or reads elsewhere; owners and modes aside."""
@@ -134,6 +139,11 @@ class Changes:
 def _in(path: str, places: Sequence[str]) -> bool:
     """Whether a path is one of the places or below one: each may also have been made a link."""
     return any(path == place or path.startswith(place + "/") for place in places)
+
+
+def _takes_part_in_logins(path: str) -> bool:
+    library = _in(path, LIBRARY_PLACES) and not path.startswith("/usr/lib/python")
+    return library or path in FOLDERS or path.rpartition("/")[2] in LOGIN_PROGRAMS
 
 
 def _sets_id(mode: int) -> bool:

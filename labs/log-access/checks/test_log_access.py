@@ -394,7 +394,8 @@ def test_sudo_gives_the_help_desk_its_job_and_nobody_more(host, planted):
 def test_nobody_can_rewrite_what_root_runs_or_reads(host, planted):
     changes = (change for change in host.changed().changes if not stat.S_ISLNK(change.mode))
     paths = [UNLOCK, *(change.path for change in changes if change.path.startswith(ROOTS_OWN))]
-    for user, name in outsiders(host, planted):
+    readers = [(persona.user, str(persona)) for persona in planted.personas if persona.reads_logs]
+    for user, name in [*outsiders(host, planted), *readers]:
         allowed = [path for path, can in zip(paths, host.can(user, paths, "write"), strict=True) if can]
         assert not allowed, f"{name} can change {', '.join(allowed[:3])}, which is root's business."
         assert not host.as_user(user).can_read("/etc/shadow"), f"{name} can read /etc/shadow."

@@ -118,12 +118,14 @@ def _to_next_header(stream: Stream) -> None:
 def tar(stream: Stream) -> Inside:
     """Every file of a tar archive that has bytes."""
     for _ in range(ENTRIES):
-        header = stream.take(BLOCK)
+        header, ended = stream.take(BLOCK), False
         while header and not header.strip(b"\0"):
-            header = stream.take(BLOCK)
+            header, ended = stream.take(BLOCK), True
         if not header:
             return
         if not _is_tar(header):
+            if ended:  # whatever follows an archive's end is no part of it
+                return
             raise Damaged("damaged tar archive")
         size = _tar_size(header[124:136])
         kind = header[156:157]
