@@ -275,8 +275,8 @@ def test_new_privileged_files_are_named_and_the_images_own_are_not(host: Host) -
 
 
 SPOILED = {
-    "a program's bytes": ("printf x >> /usr/bin/tac", "/usr/bin/tac"),
-    "a program gone": ("rm /usr/bin/rev", "/usr/bin/rev"),
+    "a program's bytes": ("printf x >> /usr/bin/nc.openbsd", "/usr/bin/nc.openbsd"),
+    "a program gone": ("rm /usr/lib/openssh/sftp-server", "/usr/lib/openssh/sftp-server"),
     "a program that is a link now": (
         "mv /usr/sbin/sshd /srv/; ln -s /srv/sshd /usr/sbin/sshd",
         "/usr/sbin/sshd",
@@ -334,6 +334,12 @@ def test_logins_do_not_count_while_somebody_else_answers_them(
     host.run(["/bin/sh", "-c", script])
     with pytest.raises(AssertionError, match=told), host.ssh("itops", key="x"):
         pass
+
+
+def test_a_program_that_has_no_part_in_logins_does_not_spoil_them(make_host: MakeHost) -> None:
+    changed = make_host("printf x >> /usr/bin/tac", "another program").changed()
+    assert changed.packaged == ("/usr/bin/tac",)
+    assert changed.login_path == ()
 
 
 @pytest.mark.parametrize("spoiled", [SPOILED, SPOILED_OTHERWISE])
