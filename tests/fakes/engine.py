@@ -146,11 +146,6 @@ class FakeEngine(Engine):
         self._called("remove")
         self.machines.pop(container, None)
 
-    def put_archive(self, container: str, tar: bytes, path: str = "/") -> None:
-        self._called("put_archive")
-        machine = self._machine(container)
-        machine.files |= unpacked(tar, path.rstrip("/"))
-
     def get_archive(self, container: str, path: str, limit: int = 16 * 1024 * 1024) -> bytes:
         machine = self._machine(container)
         if path not in machine.files:

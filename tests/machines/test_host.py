@@ -330,7 +330,7 @@ ANSWERED_BY_OTHERS = {
 def test_logins_do_not_count_while_somebody_else_answers_them(
     make_host: MakeHost, script: str, told: str
 ) -> None:
-    host = make_host("true", "answered " + told.split("/")[2].split()[0])
+    host = make_host("true", "answered " + told.split("/")[2].split(maxsplit=1)[0])
     host.run(["/bin/sh", "-c", script])
     with pytest.raises(AssertionError, match=told), host.ssh("itops", key="x"):
         pass

@@ -274,11 +274,6 @@ class Engine:
                 if error.status_code != 409 or "already in progress" not in str(error.explanation):
                     raise
 
-    def put_archive(self, container: str, tar: bytes, path: str = "/") -> None:
-        """Unpack a tar archive inside a container that was not started yet."""
-        with _told(f"copy files into container {container[:12]}"):
-            self._api.put_archive(container, path, io.BytesIO(tar))
-
     def get_archive(self, container: str, path: str, limit: int = 16 * 1024 * 1024) -> bytes:
         """A path of a container as a tar archive, at most ``limit`` bytes of it."""
         with _told(f"copy {path} out of container {container[:12]}"):
