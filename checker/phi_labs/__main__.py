@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None, make_installation: MakeInstalla
         make_installation: how commands get state and engine; None for what the environment names.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    # paramiko needs invoke for `Match exec` of ssh_config files only, which we never read: 70 ms.
+    sys.modules.setdefault("invoke", None)  # type: ignore[arg-type]
     try:
         return _run(words, make_installation)
     except KeyboardInterrupt as error:

@@ -68,6 +68,10 @@ class Installation:
                 self.drop_probe(purpose)
         return self.begin_probe(purpose)
 
+    def open_probe(self) -> Probe | None:
+        """The main conversation, if there is one."""
+        return self._probes.get("main")
+
     def begin_probe(self, purpose: str = "main") -> Probe:
         """The kept conversation, begun now if there is none; not asked whether it still lives."""
         from phi_labs.probe.client import Probe  # noqa: PLC0415

@@ -11,14 +11,17 @@ from collections.abc import Mapping, Sequence
 
 from phi_labs.engine.docker import LABEL_PREFIX, ContainerSpec, Engine, Limits
 from phi_labs.engine.stream import ExecStream
-from phi_labs.errors import EngineError
+from phi_labs.errors import EngineError, ProbeError, UntrustedRoot
 from phi_labs.lifecycle.accounts import Accounts, parse_accounts
 from phi_labs.lifecycle.installation import Installation
 from phi_labs.model.lab import Host
+from phi_labs.probe.client import Probe
 
 BOOT = "/usr/local/sbin/phi-boot"
 BOOT_FINISHED = "/run/phi-boot.finished"
 BOOT_DEADLINE = 30.0
+QUICK_DEADLINE = 5.0
+SSH_PORT = 22
 BANNER = b"SSH-2.0-"
 # Waits for the end of the boot, then becomes the connection to sshd: one exec for both. -N passes our
 # end of file on, so that neither nc nor a half-open sshd session stays behind.
@@ -55,6 +58,11 @@ def host_spec(  # noqa: PLR0913 - the facts of one container
 def start_with(engine: Engine, container: str, archive: bytes) -> None:
     """Start a container whose first process is ``phi-boot --stay``, sending files along (maybe none)."""
     engine.start(container)
+    send_along(engine, container, archive)
+
+
+def send_along(engine: Engine, container: str, archive: bytes) -> None:
+    """Give a started ``phi-boot --stay`` the files it waits for; then it boots."""
     stream = engine.attach(container)
     try:
         stream.sendall(f"{len(archive)}\n".encode() + archive)
@@ -108,6 +116,21 @@ def wait_for_ssh(engine: Engine, container: str, deadline: float = BOOT_DEADLINE
         return stream.put_back(greeting)
     stream.close()
     raise not_up(engine, container)
+
+
+def sshd_listens(engine: Engine, container: str, probe: Probe, deadline: float = QUICK_DEADLINE) -> bool:
+    """Whether a starting machine finishes its boot and listens on port 22 soon, asked of the probe."""
+    until = time.monotonic() + deadline
+    try:
+        pid = engine.inspect(container).pid
+        while time.monotonic() < until:
+            booted = probe.ask("stat", pid=pid, path=BOOT_FINISHED).get("exists")
+            if booted and any(port == SSH_PORT for _, port in probe.must("listeners", pid=pid)["listeners"]):
+                return True
+            time.sleep(0.002)  # a question costs 0.2 ms
+    except (ProbeError, UntrustedRoot):
+        return False  # whatever it is, waiting for the greeting tells it better
+    return False
 
 
 def not_up(engine: Engine, container: str) -> EngineError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import sys
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,7 +15,15 @@ from phi_labs.engine.docker import LABEL_PREFIX, ContainerSummary
 from phi_labs.errors import EngineError, MissingObject, UserError
 from phi_labs.lifecycle.accounts import Accounts
 from phi_labs.lifecycle.installation import Installation
-from phi_labs.lifecycle.machines import BOOT, host_spec, image_accounts, start_with, wait_for_ssh
+from phi_labs.lifecycle.machines import (
+    BOOT,
+    host_spec,
+    image_accounts,
+    send_along,
+    sshd_listens,
+    start_with,
+    wait_for_ssh,
+)
 from phi_labs.lifecycle.plant import Planting, host_key, plant, trainee_key
 from phi_labs.lifecycle.pool import request_spares
 from phi_labs.lifecycle.ssh_config import ssh_files
@@ -234,17 +243,28 @@ def _made(installation: Installation, lab: Lab, run: Run) -> Run:
         )
         containers[host.name] = engine.create(spec)
     accounts = {host: image_accounts(installation, images[host], containers[host]) for host in containers}
-    planting = planted(installation, lab, run, accounts)
+    with ThreadPoolExecutor(max_workers=1) as beside:  # the engine needs 200 ms for a start, planting 25
+        future = beside.submit(planted, installation, lab, run, accounts)
+        for container in containers.values():
+            engine.start(container)
+        planting = future.result()
     for name, container in containers.items():
-        start_with(engine, container, planting.archive(name))
+        send_along(engine, container, planting.archive(name))
     run = replace(run, images=images, containers=containers, network=network, state=RunState.READY)
     folder = state.run_folder(run.trainee, run.lab)
     hosts = {host.name: host_key(planting.seed, host.name).public for host in lab.hosts}
     files = ssh_files(lab, run, folder, trainee_key(planting.seed), hosts)
     for container in containers.values():
-        wait_for_ssh(engine, container).close()
+        _wait_until_up(installation, container)
     state.save_run(run, planting.manifest, files)
     return run
+
+
+def _wait_until_up(installation: Installation, container: str) -> None:
+    """Wait until sshd greets; if a conversation with the probe is open, until it listens (30 ms less)."""
+    probe = installation.open_probe()
+    if probe is None or not sshd_listens(installation.engine, container, probe):
+        wait_for_ssh(installation.engine, container).close()
 
 
 def planted(installation: Installation, lab: Lab, run: Run, accounts: dict[str, Accounts]) -> Planting:

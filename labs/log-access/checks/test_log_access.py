@@ -156,7 +156,7 @@ def made_trial(host, planted):
     reviewer = planted.personas["reviewer"]
     doors = open_doors(host, planted, known)
     trial = Trial(doors, login_of(host, reviewer))
-    likely = files_with(host, planted, planted.identifiers("today"))
+    likely = with_newest(host, files_with(host, planted, planted.identifiers("today")))
     trial.landed[BEFORE] = look_up(host, planted, BEFORE, likely)
     # Tomorrow: with dated names a second rotation on one day would be passed over.
     host.run(["/usr/sbin/logrotate", "--force", "/etc/logrotate.conf"], timeout=20.0, clock="+1d")
@@ -225,6 +225,16 @@ def look_up(host, planted, number, likely):
 def files_with(host, planted, strings):
     """Paths of all files that hold any of these strings, but for the EHR's own database."""
     return frozenset(leak.path for leak in host.find(strings)) - {planted.facts["database"]}
+
+
+def with_newest(host, paths):
+    """These files, and the last one written in each of their folders: a trainee may have rotated the log."""
+    newest = set(paths)
+    for folder in {path.rpartition("/")[0] for path in paths}:
+        files = [host.file(f"{folder}/{name}") for name in host.listing(folder)[:50]]
+        files = [file for file in files if file.is_file]
+        newest.update(file.path for file in sorted(files, key=lambda file: file.mtime)[-1:])
+    return frozenset(newest)
 
 
 def text_of(host, path):
