@@ -25,7 +25,9 @@ UNLOCK = "/usr/local/sbin/ehr-unlock"
 UNLOCKED = "/var/lib/ehr-desk/unlocked"
 LOGS = ("today", "yesterday", "compressed")
 # Held-back patients, by the moment at which the wards look them up.
-BEFORE, ROTATED, RECREATED = 0, 1, 2
+BEFORE, ROTATED, RECREATED = "before", "rotated", "recreated"
+PATIENTS = {BEFORE: (0,), ROTATED: (1, 2, 3), RECREATED: (4, 5, 6)}
+REOPENING_SECONDS = 0.1
 LANDING_SECONDS = 4.0
 # Nobody waits long again for a log that got nothing the first time, or for a look-up that was refused.
 LITTLE_HOPE_SECONDS = 0.5
@@ -134,7 +136,8 @@ class Trial:
     doors_before: list[Door]
     login: object
     doors_after: list[Door] = field(default_factory=list)
-    landed: dict[int, frozenset[str]] = field(default_factory=dict)
+    landed: dict[str, frozenset[str]] = field(default_factory=dict)
+    patient: dict[str, int] = field(default_factory=dict)
     rotated: frozenset[str] = frozenset()
     aside: frozenset[str] = frozenset()
     after: object = None
@@ -157,21 +160,49 @@ def made_trial(host, planted):
     doors = open_doors(host, planted, known)
     trial = Trial(doors, login_of(host, reviewer))
     likely = with_newest(host, files_with(host, planted, planted.identifiers("today")))
-    trial.landed[BEFORE] = look_up(host, planted, BEFORE, likely)
+    look_up_anew(host, planted, trial, BEFORE, likely, lambda _landed: False)
     # Tomorrow: with dated names a second rotation on one day would be passed over.
     host.run(["/usr/sbin/logrotate", "--force", "/etc/logrotate.conf"], timeout=20.0, clock="+1d")
-    trial.landed[ROTATED] = look_up(host, planted, ROTATED, trial.landed[BEFORE])
+    first = planted.facts["canaries"][PATIENTS[BEFORE][0]]["mrn"]
+    look_up_anew(
+        host,
+        planted,
+        trial,
+        ROTATED,
+        trial.landed[BEFORE],
+        lambda landed: all(first in text_of(host, path) for path in landed),
+    )
     for path in sorted(trial.landed[ROTATED]):
         host.run(["/bin/mv", path, f"{path}{ASIDE}"])
     trial.aside = frozenset(f"{path}{ASIDE}" for path in trial.landed[ROTATED])
     host.run(["/etc/init.d/rsyslog", "rotate"])
-    trial.landed[RECREATED] = look_up(host, planted, RECREATED, trial.landed[ROTATED])
-    everything = known.union(*(canary(planted, number) for number in trial.landed))
+    likely = trial.landed[ROTATED] | trial.aside
+    look_up_anew(host, planted, trial, RECREATED, likely, lambda landed: landed <= trial.aside)
+    everything = known.union(*(canary(planted, number) for tried in PATIENTS.values() for number in tried))
     trial.after = host.find(everything)
-    trial.rotated = files_with(host, planted, canary(planted, BEFORE))
+    trial.rotated = files_with(host, planted, of_stage(trial, planted, BEFORE))
     trial.doors_after = open_doors(host, planted, everything)
     trial.doors_after_jobs = after_jobs(host, planted, everything) or trial.doors_after
     return trial
+
+
+def look_up_anew(host, planted, trial, stage, likely, is_old):  # noqa: PLR0913, PLR0917 - one step of the trial
+    """A look-up at this stage of the trial.
+
+    A signal to reopen files takes a moment: while a look-up still lands in an old file, another patient is
+    looked up, a few times.
+    """
+    for number in PATIENTS[stage]:
+        trial.patient[stage] = number
+        trial.landed[stage] = look_up(host, planted, number, likely)
+        if not trial.landed[stage] or not is_old(trial.landed[stage]):
+            return
+        time.sleep(REOPENING_SECONDS)
+
+
+def of_stage(trial, planted, stage):
+    """What gives the patient away who was looked up at a stage of the trial."""
+    return canary(planted, trial.patient[stage])
 
 
 def after_jobs(host, planted, strings):
@@ -292,7 +323,7 @@ def test_the_next_rotation_leaves_nothing_open(host, planted):
         "After a forced rotation look-ups still go to the file that the earlier ones are in: "
         f"{', '.join(sorted(trial.landed[ROTATED]))}."
     )
-    doors = of(trial.doors_after, canary(planted, ROTATED))
+    doors = of(trial.doors_after, of_stage(trial, planted, ROTATED))
     assert not doors, f"After a forced rotation, {told(doors)}."
     # What was open before is held against todays-log and old-logs.
     opened = opened_since(of(trial.doors_after, of_sites(planted, *LOGS)), trial.doors_before)
@@ -356,7 +387,7 @@ def test_a_missing_log_is_created_closed(host, planted):
     assert trial.landed[RECREATED] - trial.aside, (
         "The log was moved away and rsyslog told to reopen its files; a look-up then reached no new file."
     )
-    doors = of(trial.doors_after, canary(planted, RECREATED))
+    doors = of(trial.doors_after, of_stage(trial, planted, RECREATED))
     assert not doors, f"When rsyslog had to create the log anew, {told(doors)}."
 
 
@@ -482,7 +513,7 @@ def test_sshd_takes_keys_from_their_owners_only(host):
 
 @guard("ehr-still-logs")
 def test_a_look_up_is_logged_in_full(host, planted):
-    patient = planted.facts["canaries"][BEFORE]
+    patient = planted.facts["canaries"][PATIENTS[BEFORE][0]]
     trial = trial_of(host, planted)
     assert trial.landed[BEFORE], "The wards looked a patient up, and no log says so."
     replaced = [path for path in host.changed().packaged if path in LOOK_UP_CHAIN]
@@ -509,7 +540,7 @@ def test_the_reviewer_reads_old_and_new_logs(host, planted):
     reviewer = planted.personas["reviewer"].user
     trial = trial_of(host, planted)
     assert trial.landed[RECREATED], "A new look-up reaches no log for the reviewer to read."
-    new = canary(planted, BEFORE) | canary(planted, ROTATED) | canary(planted, RECREATED)
+    new = frozenset().union(*(of_stage(trial, planted, stage) for stage in PATIENTS))
     wanted = {**{site: planted.identifiers(site) for site in LOGS}, "new": new}
     paths = trial.after.paths
     readable = {path for path, can in zip(paths, host.can(reviewer, paths, "read"), strict=True) if can}
