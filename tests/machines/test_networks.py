@@ -99,7 +99,7 @@ def nothing_left(installation: Installation) -> Iterator[None]:
 def test_a_single_machine_reaches_nothing(installation: Installation, tiny: Lab, listening: int) -> None:
     box = make(installation, tiny, "alone", None)
     addresses = [(address, listening) for address in own_addresses()]
-    assert reached(box, [*addresses, ("1.1.1.1", 53)], ["deb.debian.org", "one.one.one.one"]) == []
+    assert reached(box, [*addresses, ("192.0.2.53", 53)], ["example.net", "example.org"]) == []
     assert box.sh("ls /sys/class/net").split() == ["lo"]
 
 
@@ -120,9 +120,9 @@ def test_machines_of_a_run_find_each_other_and_nothing_else(
     own = json.loads(ehr.run("/usr/sbin/ip", "-j", "-4", "addr", "show", "eth0").stdout)
     address = own[0]["addr_info"][0]["local"]
     gateway = address.rsplit(".", 1)[0] + f".{(int(address.rsplit('.', 1)[1]) & 0xF0) + 1}"
-    outside = [(name, listening) for name in [*own_addresses(), gateway, "1.1.1.1"] if name != address]
+    outside = [(name, listening) for name in [*own_addresses(), gateway, "192.0.2.53"] if name != address]
     outside += [(name, 22) for name in own_addresses()]
-    assert reached(ehr, outside, ["deb.debian.org", "example.com"]) == []
+    assert reached(ehr, outside, ["example.net", "example.com"]) == []
 
 
 def test_two_networks_never_overlap(installation: Installation) -> None:
