@@ -413,12 +413,6 @@ class Engine:
             return None
         return answer
 
-    def image_labels(self, reference: str) -> dict[str, str]:
-        """The labels of an image."""
-        with _told(f"read the labels of image {reference}"):
-            labels = self._api.inspect_image(reference)["Config"]["Labels"]
-        return dict(labels or {})
-
     def build(
         self, context: bytes, tag: str, *, arguments: Mapping[str, str], labels: Mapping[str, str]
     ) -> Iterator[str]:
