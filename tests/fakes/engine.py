@@ -8,7 +8,7 @@ import socket
 import struct
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +195,11 @@ class FakeEngine(Engine):
         identifier = f"{next(self._numbers):064x}"
         self.bridges[identifier] = (name, {**PROJECT, **labels})
         return identifier
+
+    def join(self, container: str, network: str, name: str) -> None:
+        self._called("join")
+        machine = self._machine(container)
+        machine.spec = replace(machine.spec, network=network)
 
     def networks(self, labels: Mapping[str, str]) -> list[tuple[str, str, Mapping[str, str]]]:
         wanted = {LABEL_PREFIX + key: value for key, value in labels.items()}

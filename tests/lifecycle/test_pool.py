@@ -51,8 +51,8 @@ def taken(installation: Installation, lab: Lab, image: str, held: Lease) -> str:
 def test_a_spare_is_taken_once_and_then_machines_are_made(
     installation: Installation, engine: FakeEngine, lab: Lab, image: str
 ) -> None:
-    make_spares(installation, lab, image)
-    make_spares(installation, lab, image)
+    make_spares(installation, lab, lab.hosts[0], image)
+    make_spares(installation, lab, lab.hosts[0], image)
     assert len(engine.machines) == 2  # a clone and an interpreter
     with lease(installation) as held:
         before = set(engine.machines)
@@ -66,7 +66,7 @@ def test_a_spare_is_taken_once_and_then_machines_are_made(
 def test_a_spare_of_another_image_is_never_taken(
     installation: Installation, engine: FakeEngine, lab: Lab, image: str
 ) -> None:
-    make_spares(installation, lab, image)
+    make_spares(installation, lab, lab.hosts[0], image)
     list(engine.build(b"", "other", arguments={}, labels={}))
     with lease(installation) as held:
         assert engine.inspect(taken(installation, lab, engine.tags["other"], held)).image != image
@@ -75,7 +75,7 @@ def test_a_spare_of_another_image_is_never_taken(
 def test_a_spare_that_died_is_not_taken_and_tidied_away(
     installation: Installation, engine: FakeEngine, lab: Lab, image: str
 ) -> None:
-    make_spares(installation, lab, image)
+    make_spares(installation, lab, lab.hosts[0], image)
     for container in list(engine.machines):
         engine.kill(container)
     with lease(installation) as held:
@@ -112,7 +112,7 @@ def test_what_a_lease_leaves_for_later_is_tidied_when_it_is_over_and_not_before(
 def test_unfinished_spares_are_tidied_and_whole_ones_stay(
     installation: Installation, engine: FakeEngine, lab: Lab, image: str
 ) -> None:
-    make_spares(installation, lab, image)
+    make_spares(installation, lab, lab.hosts[0], image)
     (clone, *_) = engine.machines.values()
     clone.name += "-new"  # whoever made it was killed before it was ready
     tidy(installation, None)
@@ -124,7 +124,7 @@ def test_unfinished_spares_are_tidied_and_whole_ones_stay(
 def test_spares_wait_only_for_labs_that_somebody_runs(
     installation: Installation, engine: FakeEngine, lab: Lab, image: str
 ) -> None:
-    make_spares(installation, lab, image)
+    make_spares(installation, lab, lab.hosts[0], image)
     tidy(installation, lab)
     assert engine.machines == {}
 
@@ -134,7 +134,7 @@ def test_another_installations_machines_are_left_alone(
 ) -> None:
     other = Installation(State(tmp_path / "other"))
     other.__dict__["engine"] = engine
-    make_spares(other, lab, image)
+    make_spares(other, lab, lab.hosts[0], image)
     remove_spares(installation)
     tidy(installation, lab)
     assert len(engine.machines) == 2

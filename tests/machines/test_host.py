@@ -104,7 +104,7 @@ class Facets:
         submission = capture_run(engine, self.probe, run, {"one": box.pid}, folder)
         assert submission.problems == []
         assert bring_to(machine, submission) == []
-        boot(machine, self.probe)
+        boot([machine], self.probe)
         return Host(
             machine,
             self.probe,

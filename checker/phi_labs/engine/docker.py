@@ -59,6 +59,7 @@ class ContainerSpec:
     limits: Limits = field(default_factory=Limits)
     capabilities: Sequence[str] = ()
     network: str | None = None
+    joins_later: bool = False  # it starts without a network and is given one by ``Engine.join``
     extra_hosts: Mapping[str, str] = field(default_factory=dict)
     read_only: bool = False
     host_pids: bool = False
@@ -167,7 +168,7 @@ class Engine:
                 security_opt=["no-new-privileges"] if spec.no_new_privileges else None,
                 tmpfs=dict(spec.tmpfs) or None,
                 extra_hosts=dict(spec.extra_hosts) or None,
-                dns=["127.0.0.1"] if spec.network else None,
+                dns=["127.0.0.1"] if spec.network or spec.joins_later else None,
                 oom_score_adj=500,
                 log_config=_logging(spec.attachable),
             )
@@ -374,6 +375,13 @@ class Engine:
             f"no free /{NETWORK_PREFIX} in {NETWORK_POOL} for network {name}",
             "stop runs that are no longer needed: phi-labs stop --all",
         )
+
+    def join(self, container: str, network: str, name: str) -> None:
+        """Give a running container without a network one, where others find it by ``name``."""
+        with _told(f"join container {container[:12]} to a network"):
+            # "none" is exclusive: it has to be left first.
+            self._api.disconnect_container_from_network(container, "none")
+            self._api.connect_container_to_network(container, network, aliases=[name])
 
     def networks(self, labels: Mapping[str, str]) -> list[tuple[str, str, Mapping[str, str]]]:
         """Our networks that carry all of ``labels``, as (id, name, labels)."""

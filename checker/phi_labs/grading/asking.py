@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Self
 
+from phi_labs.errors import UserError
 from phi_labs.grading.clone import Machine
 from phi_labs.grading.host import Host
 from phi_labs.grading.interpreter import Interpreter
@@ -13,6 +14,7 @@ from phi_labs.grading.planted import planted_for
 from phi_labs.grading.record import read_record
 from phi_labs.grading.worker import WITHOUT_CLONE, CheckRun, start_checks
 from phi_labs.lifecycle.runs import organisation_of
+from phi_labs.model.lab import Lab
 from phi_labs.probe.client import Probe
 
 
@@ -40,14 +42,14 @@ class Asking:
         if self._run is None:
             for step in STEPS:
                 self._helpers.need(step)
-            for machine in self._job.machines.values():
+            for machine in (*self._job.machines.values(), *self._job.pristines.values()):
                 machine.wait_ready()  # before the fork: two processes must not wait for one answer
             self._run = start_checks(
                 self._job.lab.folder / "checks",
                 self._job.checks,
                 fixtures_of(self._job),
                 # Of a kept submission nothing runs: there the clone is also what ``live`` looks at.
-                early=WITHOUT_CLONE if self._job.live else WITHOUT_CLONE - {"live"},
+                early=WITHOUT_CLONE if self._job.live else WITHOUT_CLONE - {"live", "lives"},
             )
         return self._run
 
@@ -59,6 +61,8 @@ def fixtures_of(job: Job) -> Callable[[str], Any]:
         "host": lambda: value("hosts")[job.lab.hosts[0].name],
         "lives": lambda: {name: _live(job, machine) for name, machine in job.live.items()} or value("hosts"),
         "live": lambda: value("lives")[job.lab.hosts[0].name],
+        "pristines": lambda: {name: _pristine(job, machine) for name, machine in job.pristines.items()},
+        "pristine": lambda: _first_pristine(job.lab, value("pristines")),
         "planted": lambda: planted_for(
             job.manifest, job.lab.personas, job.run.entity, organisation_of(job.run)
         ),
@@ -72,6 +76,16 @@ def fixtures_of(job: Job) -> Callable[[str], Any]:
         return made[name]
 
     return value
+
+
+def _first_pristine(lab: Lab, pristines: dict[str, Host]) -> Host:
+    if not pristines:
+        raise UserError(f"no host of {lab.id} is offered untouched", "say `pristine: true` for one")
+    return next(iter(pristines.values()))
+
+
+def _pristine(job: Job, machine: Machine) -> Host:
+    return Host(machine, _worker_probe(job), known=job.manifest.identifiers())
 
 
 def _live(job: Job, machine: Machine) -> Host:

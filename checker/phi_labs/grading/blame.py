@@ -13,7 +13,7 @@ from pathlib import Path
 from phi_labs.errors import NotGraded, PhiLabsError, ProbeError, ProbeGone
 from phi_labs.grading.asking import fixtures_of
 from phi_labs.grading.control import control_machines
-from phi_labs.grading.job import WORKER, Helpers, Job, living_probe, make_interpreters
+from phi_labs.grading.job import WORKER, Helpers, Job, living_probe, make_interpreters, make_pristines
 from phi_labs.grading.submission import HostCapture, Submission
 from phi_labs.grading.worker import TOOK_TOO_LONG, Answers, start_checks
 from phi_labs.model.lab import BUILT_IN_GUARDS
@@ -102,8 +102,9 @@ def _need_control_to_work(job: Job, names: list[str], answers: Answers) -> None:
     probe = living_probe(job.installation)
     job.installation.probe(WORKER)
     with control_machines(job.installation, job.lab, job.run, probe, job.held) as machines:
-        control = replace(job, probe=probe, machines=machines, live={}, interpreters={})
+        control = replace(job, probe=probe, machines=machines, live={}, interpreters={}, pristines={})
         make_interpreters(control, job.installation)
+        make_pristines(control, job.installation)
         asking = start_checks(job.lab.folder / "checks", job.checks, fixtures_of(control), only=names)
         asking.release()
         said = asking.finish()

@@ -8,6 +8,7 @@ does not survive a restart is gone.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from phi_labs.engine.docker import Engine
@@ -66,22 +67,26 @@ def bring_to(machine: Machine, submission: Submission) -> list[str]:
     return [f"{machine.name}: /{path}: {reason}" for path, reason in answer["errors"]]
 
 
-def boot(machine: Machine, probe: Probe) -> None:
-    """Run the machine's own boot to its end.
+def boot(machines: Iterable[Machine], probe: Probe) -> None:
+    """Run the machines' own boots to their end, side by side.
 
     Raises:
-        BootFailedError: it failed or did not end within 20 seconds.
+        BootFailedError: one failed or did not end within 20 seconds.
     """
-    hands = _hands(machine)
-    pid = hands.start([BOOT])
+    started = [(machine, _hands(machine).start([BOOT])) for machine in machines]
     until = time.monotonic() + BOOT_DEADLINE
+    for machine, pid in started:
+        _await_boot(machine, pid, probe, until)
+
+
+def _await_boot(machine: Machine, pid: int, probe: Probe, until: float) -> None:
     rounds = 0
     while time.monotonic() < until:
         if probe.ask("stat", pid=machine.pid, path=BOOT_FINISHED).get("exists"):
             return
         rounds += 1
         if rounds % _POLL_HANDS_EVERY == 0:
-            _check_boot(hands, pid, machine, probe)
+            _check_boot(_hands(machine), pid, machine, probe)
         time.sleep(_POLL)  # a probe question costs 0.2 ms; the boot about 100 ms
     raise BootFailedError(f"{machine.name} did not finish its boot within {BOOT_DEADLINE:.0f} seconds")
 

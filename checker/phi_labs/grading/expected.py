@@ -29,7 +29,7 @@ class Check:
     @property
     def uses_live(self) -> bool:
         """Whether it also looks at the running machine."""
-        return "live" in self.fixtures
+        return not {"live", "lives"}.isdisjoint(self.fixtures)
 
     @property
     def expected(self) -> ExpectedCheck:

@@ -211,8 +211,7 @@ def _questioned(job: Job, submission: Submission, asking: Asking) -> list[CheckO
     try:
         problems += [text for machine in job.machines.values() for text in bring_to(machine, submission)]
         job.stages.done("unpack")
-        for machine in job.machines.values():
-            boot(machine, job.probe)
+        boot(job.machines.values(), job.probe)
         job.stages.done("boot")
     except (BootFailedError, HandsError) as error:
         return [captured_whole(problems), *did_not_come_up(job, str(error))]

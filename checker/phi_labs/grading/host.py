@@ -27,10 +27,11 @@ from phi_labs.grading.schedule import ScheduledJob, changed_jobs
 from phi_labs.grading.ssh import Login, SshSession, ssh_session
 from phi_labs.lifecycle.accounts import Account, Accounts, parse_accounts
 from phi_labs.probe.client import Probe
-from phi_labs.probe.hands_client import Ran
+from phi_labs.probe.hands_client import Hands, Ran
 
 ACCOUNT_FILE_LIMIT = 1024 * 1024
 LIST_LIMIT = 20_000
+WRITE_LIMIT = 16 * 1024 * 1024
 SWEEP_BYTES = 2 * 1024 * 1024 * 1024
 SWEEP_SECONDS = 15.0
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -372,15 +373,26 @@ class Host:
         Args:
             clock: moves the command's clock, as faketime says it: ``+1d``, ``@2026-03-09 02:00:00``.
         """
-        hands = self._machine.hands
-        if hands is None:
-            raise ProbeError(f"nothing can be run on {self.name}: it is only looked at")
+        hands = self._hands()
         uid, gid, groups = self._ids(user)
         env = {**(env or {}), **_moved_clock(clock)}
         ran: Ran = hands.run(argv, uid=uid, gid=gid, groups=groups, timeout=timeout, stdin=stdin, env=env)
         self.forget()
         assert not ran.timed_out, f"{argv[0]} did not end within {timeout:g} seconds on {self.name}"
         return Result(ran.exit_code, ran.stdout, ran.stderr)
+
+    def write(self, path: str, content: bytes, *, user: str | int = "root", mode: int = 0o600) -> None:
+        """Put a regular file on the machine; whatever had that name goes, its directory must exist.
+
+        Raises:
+            ValueError: it is larger than 16 MiB.
+        """
+        if len(content) > WRITE_LIMIT:
+            raise ValueError(f"{path} would have {len(content)} bytes; {WRITE_LIMIT} is the limit")
+        hands = self._hands()
+        uid, gid, _ = self._ids(user)
+        hands.write(path, content, uid=uid, gid=gid, mode=mode)
+        self.forget()
 
     def begin_login(self, user: str, *, key: str) -> Login:
         """Begin to log in over SSH, to be waited for later; counts under the same condition as ``ssh``."""
@@ -426,6 +438,11 @@ class Host:
     def pristine_question(self, op: str, **fields: Any) -> dict[str, Any]:
         """Ask the same about a pristine machine of the same image."""
         return self._probe.ask(op, pid=self._reader().machine.pid, **fields)
+
+    def _hands(self) -> Hands:
+        if self._machine.hands is None:
+            raise ProbeError(f"nothing can be run on {self.name}: it is only looked at")
+        return self._machine.hands
 
     def _must(self, op: str, **fields: Any) -> dict[str, Any]:
         return self._probe.must(op, pid=self._machine.pid, **fields)

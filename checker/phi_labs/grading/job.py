@@ -20,7 +20,7 @@ from phi_labs.model.scorecard import ExpectedCheck
 from phi_labs.probe.client import Probe
 
 WORKER = "worker"
-STEPS = ("clones", "interpreters", "worker", "imports")
+STEPS = ("clones", "pristines", "interpreters", "worker", "imports")
 SHORT_MOMENT = 0.03  # seconds; claiming a waiting machine takes 15 ms, making one 280
 
 
@@ -66,6 +66,7 @@ class Job:
     machines: dict[str, Machine] = field(default_factory=dict)
     live: dict[str, Machine] = field(default_factory=dict)
     interpreters: dict[str, Machine] = field(default_factory=dict)
+    pristines: dict[str, Machine] = field(default_factory=dict)
     expected: list[ExpectedCheck] = field(default_factory=list)
     threads: list[threading.Thread] = field(default_factory=list)
     circumstances: Circumstances = field(default_factory=Circumstances)
@@ -79,7 +80,7 @@ class Job:
 
     def close(self) -> None:
         """End the conversations with its own machines."""
-        for machine in (*self.machines.values(), *self.interpreters.values()):
+        for machine in (*self.machines.values(), *self.interpreters.values(), *self.pristines.values()):
             machine.close()
 
 
@@ -128,14 +129,20 @@ class Helpers:
 
 def make_clones(job: Job, installation: Installation) -> None:
     """Pristine machines with hands in them."""
-    hosts = list(job.run.images)
-    network = network_for(installation, job.held) if len(hosts) > 1 else None
-    for name in hosts:
-        image = job.run.images[name]
-        container = take(
-            installation, job.lab, job.lab.host(name), image, job.held, kind="clone", network=network
-        )
+    network = network_for(installation, job.held) if len(job.run.images) > 1 else None
+    for name, image in job.run.images.items():
+        container = take(installation, job.lab, job.lab.host(name), image, job.held, kind="clone")
+        if network is not None:
+            installation.engine.join(container, network, name)
         job.machines[name] = fresh_machine(installation.engine, name, container, image)
+
+
+def make_pristines(job: Job, installation: Installation) -> None:
+    """Untouched machines, without a network, on which checks may try things."""
+    for host in job.lab.pristine_hosts:
+        image = job.run.images[host.name]
+        container = take(installation, job.lab, host, image, job.held, kind="clone")
+        job.pristines[host.name] = fresh_machine(installation.engine, host.name, container, image)
 
 
 def make_interpreters(job: Job, installation: Installation) -> None:
@@ -164,6 +171,7 @@ def begin(job: Job) -> Helpers:
     """Start making clones and interpreters; return when the probe knows the images."""
     helpers = Helpers(job)
     helpers.begin("clones", lambda beside: make_clones(job, beside))
+    helpers.begin("pristines", lambda beside: make_pristines(job, beside))
     helpers.begin("interpreters", lambda beside: make_interpreters(job, beside))
     helpers.begin("worker", lambda _beside: job.installation.begin_probe(WORKER))
     helpers.begin("imports", lambda _beside: _import_what_the_worker_needs())

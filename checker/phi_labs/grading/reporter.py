@@ -127,6 +127,21 @@ class Reporter:
         return self._value("live")
 
     @pytest.fixture(scope="session")
+    def lives(self) -> Any:
+        """Host name -> running machine, read-only."""
+        return self._value("lives")
+
+    @pytest.fixture(scope="session")
+    def pristine(self) -> Any:
+        """An untouched machine, not booted and without a network, of the first host that offers one."""
+        return self._value("pristine")
+
+    @pytest.fixture(scope="session")
+    def pristines(self) -> Any:
+        """Host name -> untouched machine."""
+        return self._value("pristines")
+
+    @pytest.fixture(scope="session")
     def planted(self) -> Any:
         """What was planted."""
         return self._value("planted")

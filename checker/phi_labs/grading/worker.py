@@ -27,7 +27,7 @@ OVERALL_DEADLINE = 180.0
 TOOK_TOO_LONG = "it did not end in time"
 Fixtures = Callable[[str], Any]
 # What needs nothing but the running machine and the manifest; all else waits for the clone.
-WITHOUT_CLONE = frozenset({"live", "planted"})
+WITHOUT_CLONE = frozenset({"live", "lives", "planted", "pristine", "pristines"})
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,8 @@ def start_checks(  # noqa: PLR0913 - what decides a worker
 
     Args:
         checks: the check functions known from the source.
-        fixtures: called in the worker with a name (host, hosts, live, planted, record) when a check
-            first asks for it.
+        fixtures: called in the worker with a fixture's name (host, live, planted, ...) when a check first
+            asks for it.
         only: ids of the checks to run; all when empty.
         check_deadline: seconds for one check.
         early: fixtures that are there before the clone is released.

@@ -133,6 +133,21 @@ class Planting:
         """Something the brief may print as {{ name }}."""
         self.manifest.variables[name] = value
 
+    # -- keys ------------------------------------------------------------------------------
+
+    def key_pair(self, label: str) -> KeyPair:
+        """An SSH key pair of this run, the same for the same label; ``private`` and ``public`` are text."""
+        return derived_key(self.seed, f"planted {label}")
+
+    def public_key(self, persona: str) -> str:
+        """The public half of a persona's key, one line; the private half stays in the manifest."""
+        known: str = self.manifest.personas[persona]["public"]
+        return known
+
+    def host_public_key(self, host: str) -> str:
+        """A host's own SSH key as known_hosts spells it, without the name."""
+        return " ".join(host_key(self.seed, host).public.split()[:2])
+
     # -- output ----------------------------------------------------------------------------
 
     def archive(self, host: str) -> bytes:

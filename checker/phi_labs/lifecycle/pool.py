@@ -14,7 +14,7 @@ import secrets
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from phi_labs.engine.docker import LABEL_PREFIX
@@ -78,18 +78,18 @@ def take(  # noqa: PLR0913 - what decides a container
     held: Lease,
     *,
     kind: str,
-    network: str | None = None,
 ) -> str:
-    """A running, idle, pristine container of ``image``: a spare if one waits, else a new one."""
-    if network is None:
-        with installation.state.lock("pool"):
-            for summary in _spares(installation, image, kind):
-                installation.engine.rename(summary, f"{TAKEN}{held.id}-{secrets.token_hex(4)}")
-                held.containers.append(summary)
-                return summary
-    container = _create(
-        installation, lab, host, image, kind, f"{TAKEN}{held.id}-{secrets.token_hex(4)}", network
-    )
+    """A running, idle, pristine container of ``image``: a spare if one waits, else a new one.
+
+    It has no network; ``Engine.join`` gives it one.
+    """
+    name = f"{TAKEN}{held.id}-{secrets.token_hex(4)}"
+    with installation.state.lock("pool"):
+        for summary in _spares(installation, image, kind):
+            installation.engine.rename(summary, name)
+            held.containers.append(summary)
+            return summary
+    container = _create(installation, lab, host, image, kind, name)
     held.containers.append(container)
     installation.engine.start(container)
     return container
@@ -104,16 +104,13 @@ def network_for(installation: Installation, held: Lease) -> str:
     return network
 
 
-def make_spares(installation: Installation, lab: Lab, image: str, *, count: int = 1) -> None:
-    """See to it that ``count`` spares of each kind wait for an image of a one-host lab.
-
-    Machines of several hosts need a network of their own and are made when they are needed.
-    """
-    host = lab.hosts[0]
+def make_spares(installation: Installation, lab: Lab, host: Host, image: str, *, count: int = 1) -> None:
+    """See to it that what ``count`` gradings take of a host waits for them."""
     for kind in KINDS:
-        for _ in range(count - len(_spares(installation, image, kind))):
+        wanted = count * (2 if kind == "clone" and host.pristine else 1)
+        for _ in range(wanted - len(_spares(installation, image, kind))):
             name = f"{SPARE}{secrets.token_hex(6)}"
-            container = _create(installation, lab, host, image, kind, f"{name}-new", None)
+            container = _create(installation, lab, host, image, kind, f"{name}-new")
             installation.engine.start(container)
             installation.engine.rename(container, name)
 
@@ -131,16 +128,17 @@ def tidy(installation: Installation, lab: Lab | None) -> None:
         return
     images = images_in_use(installation, lab)
     _remove_spares_of(installation, lab.id, but=images)
-    if len(lab.hosts) == 1:
-        for image in images:
-            make_spares(installation, lab, image)
-            _know_baseline(installation, image)
+    for image, name in images.items():
+        make_spares(installation, lab, lab.host(name), image)
+        _know_baseline(installation, image)
 
 
-def images_in_use(installation: Installation, lab: Lab) -> set[str]:
-    """Ids of the images that runs of a lab were started from; a rebuilt lab may have several."""
+def images_in_use(installation: Installation, lab: Lab) -> dict[str, str]:
+    """Image id -> host of the images that runs of a lab were started from; a rebuilt lab may have several."""
     labels = {"kind": "run", "lab": lab.id, "install": installation.state.install}
-    return {summary.label("image") for summary in installation.engine.containers(labels)}
+    runs = installation.engine.containers(labels)
+    known = {host.name for host in lab.hosts}
+    return {run.label("image"): run.label("host") for run in runs if run.label("host") in known}
 
 
 def request_spares(installation: Installation, lab: Lab) -> None:
@@ -171,7 +169,7 @@ def spares_wanted() -> bool:
 
 
 def _create(  # noqa: PLR0913, PLR0917 - what decides a container
-    installation: Installation, lab: Lab, host: Host, image: str, kind: str, name: str, network: str | None
+    installation: Installation, lab: Lab, host: Host, image: str, kind: str, name: str
 ) -> str:
     spec = host_spec(
         host,
@@ -179,10 +177,9 @@ def _create(  # noqa: PLR0913, PLR0917 - what decides a container
         kind=kind,
         labels={"install": installation.state.install, "lab": lab.id, "hands": hands_version()},
         command=hands_command(),
-        network=network,
         capabilities=KINDS[kind],
     )
-    return installation.engine.create(replace(spec, name=name))
+    return installation.engine.create(replace(spec, name=name, joins_later=len(lab.hosts) > 1))
 
 
 def _spares(installation: Installation, image: str, kind: str) -> list[str]:
@@ -225,7 +222,7 @@ def _remove_network_if_orphan(installation: Installation, network: str, name: st
             installation.state.lock_file(_lease_lock(lease_id)).unlink(missing_ok=True)
 
 
-def _remove_spares_of(installation: Installation, lab: str, *, but: set[str]) -> None:
+def _remove_spares_of(installation: Installation, lab: str, *, but: Collection[str]) -> None:
     for kind in KINDS:
         labels = {"kind": kind, "lab": lab, "install": installation.state.install}
         for item in installation.engine.containers(labels):

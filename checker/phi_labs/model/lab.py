@@ -65,6 +65,7 @@ class Host(FileModel):
     capabilities: tuple[Capability, ...] = Field(
         DEFAULT_CAPABILITIES, description="Linux capabilities of the container"
     )
+    pristine: StrictBool = Field(False, description="whether checks get an untouched machine of it as well")
 
     @property
     def memory_bytes(self) -> int:
@@ -175,6 +176,11 @@ class Lab(FileModel):
     def host(self, name: str) -> Host:
         """The host of that name; UserError when there is none."""
         return _pick(self.hosts, "name", name, f"host of lab {self.id}")
+
+    @property
+    def pristine_hosts(self) -> tuple[Host, ...]:
+        """The hosts of which checks get an untouched machine as well."""
+        return tuple(host for host in self.hosts if host.pristine)
 
     def context(self, name: str) -> Path:
         """The folder that holds the host's Dockerfile."""

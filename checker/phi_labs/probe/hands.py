@@ -11,6 +11,7 @@ JSON lines in, JSON lines out; archives follow as length-prefixed chunks. Standa
 from __future__ import annotations
 
 import base64
+import contextlib
 import errno
 import json
 import os
@@ -420,18 +421,32 @@ def drain(fd: int, text: bytearray) -> bool:
     return bool(data)
 
 
+def write(question: Json) -> Json:
+    """Put a new regular file where the path says; whatever had that name goes, a symlink too."""
+    path = question["path"]
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(fd, "wb") as target:
+        target.write(base64.b64decode(question["content"]))
+        os.fchown(fd, question["uid"], question["gid"])
+        os.fchmod(fd, question["mode"])
+    return {}
+
+
 def answered(question: Json, source: BinaryIO) -> Json:
     """One answer; trouble is told to the client."""
-    try:
-        if question["op"] == "apply":
-            return apply(question, source)
-        if question["op"] == "start":
-            return start(question["argv"])
-        if question["op"] == "poll":
-            return poll(question["pid"])
-        if question["op"] == "run":
-            return run(question)
+    requests = {
+        "apply": lambda: apply(question, source),
+        "start": lambda: start(question["argv"]),
+        "poll": lambda: poll(question["pid"]),
+        "run": lambda: run(question),
+        "write": lambda: write(question),
+    }
+    if question["op"] not in requests:
         return {"refused": f"unknown request {question['op']!r}"}
+    try:
+        return requests[question["op"]]()
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         return {"refused": f"{type(error).__name__}: {error}"}
 

@@ -115,6 +115,15 @@ class Hands:
             timed_out=answer["timed_out"],
         )
 
+    def write(self, path: str, content: bytes, *, uid: int, gid: int, mode: int) -> None:
+        """Put a regular file there; its directory must exist."""
+        self.wait_ready()
+        encoded = base64.b64encode(content).decode()
+        self._wire.say(
+            {"op": "write", "path": path, "content": encoded, "uid": uid, "gid": gid, "mode": mode}
+        )
+        self._answer(READY_DEADLINE)
+
     def close(self) -> None:
         """End the conversation."""
         self._wire.close()
