@@ -85,7 +85,7 @@ def take(  # noqa: PLR0913 - what decides a container
     """
     name = f"{TAKEN}{held.id}-{secrets.token_hex(4)}"
     with installation.state.lock("pool"):
-        for summary in _spares(installation, image, kind):
+        for summary in _spares(installation, host, image, kind):
             installation.engine.rename(summary, name)
             held.containers.append(summary)
             return summary
@@ -108,7 +108,7 @@ def make_spares(installation: Installation, lab: Lab, host: Host, image: str, *,
     """See to it that what ``count`` gradings take of a host waits for them."""
     for kind in KINDS:
         wanted = count * (2 if kind == "clone" and host.pristine else 1)
-        for _ in range(wanted - len(_spares(installation, image, kind))):
+        for _ in range(wanted - len(_spares(installation, host, image, kind))):
             name = f"{SPARE}{secrets.token_hex(6)}"
             container = _create(installation, lab, host, image, kind, f"{name}-new")
             installation.engine.start(container)
@@ -128,17 +128,17 @@ def tidy(installation: Installation, lab: Lab | None) -> None:
         return
     images = images_in_use(installation, lab)
     _remove_spares_of(installation, lab.id, but=images)
-    for image, name in images.items():
+    for name, image in images:
         make_spares(installation, lab, lab.host(name), image)
-        _know_baseline(installation, image)
+        _know_baseline(installation, lab.host(name), image)
 
 
-def images_in_use(installation: Installation, lab: Lab) -> dict[str, str]:
-    """Image id -> host of the images that runs of a lab were started from; a rebuilt lab may have several."""
+def images_in_use(installation: Installation, lab: Lab) -> set[tuple[str, str]]:
+    """(host, image id) of what runs of a lab were started from; a rebuilt lab may have several."""
     labels = {"kind": "run", "lab": lab.id, "install": installation.state.install}
     runs = installation.engine.containers(labels)
     known = {host.name for host in lab.hosts}
-    return {run.label("image"): run.label("host") for run in runs if run.label("host") in known}
+    return {(run.label("host"), run.label("image")) for run in runs if run.label("host") in known}
 
 
 def request_spares(installation: Installation, lab: Lab) -> None:
@@ -182,9 +182,10 @@ def _create(  # noqa: PLR0913, PLR0917 - what decides a container
     return installation.engine.create(replace(spec, name=name, joins_later=len(lab.hosts) > 1))
 
 
-def _spares(installation: Installation, image: str, kind: str) -> list[str]:
+def _spares(installation: Installation, host: Host, image: str, kind: str) -> list[str]:
+    """Two hosts may share an image, but not a name: a spare is one host's."""
     mine = {"install": installation.state.install, "hands": hands_version()}
-    labels = {"kind": kind, "image": image, **mine}
+    labels = {"kind": kind, "host": host.name, "image": image, **mine}
     found = installation.engine.containers(labels, running_only=True)
     return [item.id for item in found if item.name.startswith(SPARE) and not item.name.endswith("-new")]
 
@@ -222,17 +223,17 @@ def _remove_network_if_orphan(installation: Installation, network: str, name: st
             installation.state.lock_file(_lease_lock(lease_id)).unlink(missing_ok=True)
 
 
-def _remove_spares_of(installation: Installation, lab: str, *, but: Collection[str]) -> None:
+def _remove_spares_of(installation: Installation, lab: str, *, but: Collection[tuple[str, str]]) -> None:
     for kind in KINDS:
         labels = {"kind": kind, "lab": lab, "install": installation.state.install}
         for item in installation.engine.containers(labels):
-            if item.name.startswith(SPARE) and item.label("image") not in but:
+            if item.name.startswith(SPARE) and (item.label("host"), item.label("image")) not in but:
                 installation.engine.remove(item.id)
 
 
-def _know_baseline(installation: Installation, image: str) -> None:
+def _know_baseline(installation: Installation, host: Host, image: str) -> None:
     """Have the probe walk a waiting pristine machine now, so that no grading has to."""
-    waiting = _spares(installation, image, "clone")
+    waiting = _spares(installation, host, image, "clone")
     if waiting:
         installation.probe().baseline(image, installation.engine.inspect(waiting[0]).pid)
 
