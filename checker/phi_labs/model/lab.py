@@ -17,6 +17,9 @@ from phi_labs.model.validation import Account, FileModel, Line, Name, Text, vali
 
 T = TypeVar("T")
 POINTS = 100  # of every lab
+# Attempts that every lab has without a script: all that was planted emptied, or moved out of the way.
+GENERATED = ("generated-emptied", "generated-moved")
+WITHOUT_SCRIPT = ("untouched", *GENERATED)
 # The engine's own default but NET_RAW. Never SYS_TIME: ctime proves a change only without it.
 Capability = Literal[
     "CHOWN",
@@ -261,7 +264,7 @@ def load_lab(folder: Path) -> Lab:
     """The lab in ``folder``; everything wrong with lab.yml is one UserError with file, line and key."""
     document = read_document(folder / "lab.yml")
     lab = validated(Lab, document).placed_in(folder)
-    if problems := list(_lab_problems(lab)):
+    if problems := list(lab_problems(lab)):
         raise document.error(problems)
     return lab
 
@@ -270,12 +273,13 @@ def load_verdicts(lab: Lab) -> Verdicts:
     """The lab's attempts/verdicts.yml, matched with its scripts; UserError with file, line and key."""
     document = read_document(lab.folder / "attempts" / "verdicts.yml")
     verdicts = validated(Verdicts, document)
-    if problems := list(_verdict_problems(lab, verdicts)):
+    if problems := list(verdict_problems(lab, verdicts)):
         raise document.error(problems)
     return verdicts
 
 
-def _lab_problems(lab: Lab) -> Iterator[Problem]:
+def lab_problems(lab: Lab) -> Iterator[Problem]:
+    """Everything in lab.yml that does not agree with itself or with its folder."""
     if lab.id != lab.folder.resolve().name:
         yield Problem(("id",), f"{lab.id!r} is not the name of its folder, {lab.folder.resolve().name!r}")
     if len(set(lab.entities)) != len(lab.entities):
@@ -339,14 +343,17 @@ def _unknown_citations(loc: Loc, citations: Sequence[str]) -> Iterator[Problem]:
             yield Problem((*loc, index), f"{error.message}; {error.hint}")
 
 
-def _verdict_problems(lab: Lab, verdicts: Verdicts) -> Iterator[Problem]:
+def verdict_problems(lab: Lab, verdicts: Verdicts) -> Iterator[Problem]:
+    """Everything in verdicts.yml that does not agree with the lab and its scripts."""
     for name in ("untouched", "reference"):
         if name not in verdicts.root:
             yield Problem((), f"{name} is missing: every lab says what it earns")
     for name in set(lab.attempts) - set(verdicts.root):
         yield Problem((), f"attempts/{name}.sh has no verdict here")
     for name, verdict in verdicts.items():
-        if name != "untouched" and name not in lab.attempts:
+        if name in WITHOUT_SCRIPT and name in lab.attempts:
+            yield Problem((name,), f"attempts/{name}.sh has a name that is not a script's; rename it")
+        if name not in WITHOUT_SCRIPT and name not in lab.attempts:
             yield Problem((name,), f"there is no attempts/{name}.sh")
         yield from _one_verdict(lab, name, verdict)
 
@@ -364,7 +371,7 @@ def _one_verdict(lab: Lab, name: str, verdict: Verdict) -> Iterator[Problem]:
 
 
 def _score_problems(lab: Lab, name: str, verdict: Verdict) -> Iterator[Problem]:
-    wrong = name.startswith("wrong-")
+    wrong = name.startswith("wrong-") or name in GENERATED
     if wrong and verdict.why is None:
         yield Problem((name, "why"), "is missing: say what is wrong with this attempt")
     if (wrong or name == "untouched") and verdict.full_score(lab):

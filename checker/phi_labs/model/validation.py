@@ -51,11 +51,19 @@ _PATTERN_TEXTS = {
 
 def validated(model: type[M], document: Document) -> M:
     """The document as ``model``; everything that does not fit becomes one UserError."""
+    fitted, problems = fit(model, document)
+    if fitted is None:
+        raise document.error(problems)
+    return fitted
+
+
+def fit(model: type[M], document: Document) -> tuple[M | None, list[Problem]]:
+    """The document as ``model``, or None and everything that does not fit."""
     try:
-        return model.model_validate(document.data)
+        return model.model_validate(document.data), []
     except ValidationError as error:
         found = _telling(error.errors(include_url=False))
-        raise document.error(dict.fromkeys(_problem(model, document, item) for item in found)) from None
+        return None, list(dict.fromkeys(_problem(model, document, item) for item in found))
 
 
 def _telling(items: list[ErrorDetails]) -> list[ErrorDetails]:
