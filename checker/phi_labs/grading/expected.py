@@ -25,6 +25,7 @@ class Check:
     id: str
     target: str
     fixtures: tuple[str, ...]
+    line: int = 0
 
     @property
     def uses_live(self) -> bool:
@@ -35,6 +36,22 @@ class Check:
     def expected(self) -> ExpectedCheck:
         """As scoring knows it."""
         return ExpectedCheck(self.id, self.target)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that is wrong with a check file; line 0 is the file, or the folder, as a whole."""
+
+    path: Path
+    line: int
+    text: str
+    hint: str
+
+    @property
+    def error(self) -> UserError:
+        """As an error with file and line."""
+        where = f"{self.path}:{self.line}" if self.line else str(self.path)
+        return UserError(f"{where}: {self.text}", self.hint)
 
 
 def check_files(lab: Lab) -> list[Path]:
@@ -49,35 +66,54 @@ def expected_checks(lab: Lab) -> list[Check]:
         UserError: a file does not parse, a check speaks for nobody or for a name the lab does not
             have, or an objective or guard has no check.
     """
-    found = [check for path in check_files(lab) for check in _checks_in(path)]
-    known = (*lab.objective_ids, *(guard.id for guard in lab.guards))
-    for check in found:
-        if check.target not in known:
-            raise UserError(
-                f"{lab.folder / 'checks'}: {check.id} speaks for {check.target!r}, unknown in lab.yml",
-                did_you_mean(check.target, known),
-            )
-    silent = [name for name in known if name not in {check.target for check in found}]
-    if silent:
-        raise UserError(
-            f"lab {lab.id}: no check speaks for {', '.join(silent)}",
-            f"add one to {lab.folder / 'checks'}: it would never pass",
-        )
+    found, faults = inspect_checks(lab)
+    if faults:
+        raise faults[0].error
     return found
 
 
-def _checks_in(path: Path) -> Iterator[Check]:
+def inspect_checks(lab: Lab) -> tuple[list[Check], list[Fault]]:
+    """Every check of a lab that can be read, and everything that is wrong with its check files."""
+    found: list[Check] = []
+    faults: list[Fault] = []
+    for path in check_files(lab):
+        checks, wrong = _read(path)
+        found += checks
+        faults += wrong
+    known = (*lab.objective_ids, *(guard.id for guard in lab.guards))
+    for check in found:
+        if check.target not in known:
+            path = lab.folder / "checks" / check.id.partition("::")[0]
+            what = f"{check.id} speaks for {check.target!r}, unknown in lab.yml"
+            faults.append(Fault(path, check.line, what, did_you_mean(check.target, known)))
+    silent = [name for name in known if name not in {check.target for check in found}]
+    if silent:
+        folder = lab.folder / "checks"
+        what = f"lab {lab.id}: no check speaks for {', '.join(silent)}"
+        faults.append(Fault(folder, 0, what, "add one: it would never pass"))
+    return found, faults
+
+
+def _read(path: Path) -> tuple[list[Check], list[Fault]]:
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     except (SyntaxError, UnicodeDecodeError, OSError) as error:
-        raise UserError(f"{path} cannot be read: {error}", "mend the check file") from error
-    _refuse_hidden(tree, path)
+        line = getattr(error, "lineno", 0) or 0
+        return [], [Fault(path, line, f"cannot be read: {error}", "mend the check file")]
+    checks, faults = [], list(_hidden(tree, path))
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-            yield Check(f"{path.name}::{node.name}", _target(node, path), _fixtures(node))
+            target = _target(node)
+            if target is None:
+                what = f"{node.name} says neither @objective(...) nor @guard(...)"
+                hint = "decorate it with the id it speaks for, as a plain string"
+                faults.append(Fault(path, node.lineno, what, hint))
+            else:
+                checks.append(Check(f"{path.name}::{node.name}", target, _fixtures(node), node.lineno))
+    return checks, faults
 
 
-def _refuse_hidden(tree: ast.Module, path: Path) -> None:
+def _hidden(tree: ast.Module, path: Path) -> Iterator[Fault]:
     """What would be overridden, or run without being expected, is a mistake of the author's."""
     plain = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
     seen: set[str] = set()
@@ -85,16 +121,18 @@ def _refuse_hidden(tree: ast.Module, path: Path) -> None:
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or not node.name.startswith("test_"):
             continue
         if node not in plain:
-            raise UserError(
-                f"{path}:{node.lineno}: {node.name} is no plain function at the top level of the file",
+            yield Fault(
+                path,
+                node.lineno,
+                f"{node.name} is no plain function at the top level of the file",
                 "a check stands for itself, in no class and under no condition",
             )
         if node.name in seen:
-            raise UserError(f"{path}:{node.lineno}: {node.name} stands there twice", "give it another name")
+            yield Fault(path, node.lineno, f"{node.name} stands there twice", "give it another name")
         seen.add(node.name)
 
 
-def _target(node: ast.FunctionDef, path: Path) -> str:
+def _target(node: ast.FunctionDef) -> str | None:
     for decorator in node.decorator_list:
         if (
             isinstance(decorator, ast.Call)
@@ -105,10 +143,7 @@ def _target(node: ast.FunctionDef, path: Path) -> str:
             and isinstance(decorator.args[0].value, str)
         ):
             return decorator.args[0].value
-    raise UserError(
-        f"{path}:{node.lineno}: {node.name} says neither @objective(...) nor @guard(...)",
-        "decorate it with the id it speaks for, as a plain string",
-    )
+    return None
 
 
 def _fixtures(node: ast.FunctionDef) -> tuple[str, ...]:
