@@ -20,6 +20,7 @@ from phi_fixtures import EPOCH, Hospital, Patient
 from phi_fixtures.manifest import Manifest
 from phi_labs.errors import PhiLabsError, UserError
 from phi_labs.lifecycle.accounts import Accounts
+from phi_labs.lifecycle.encryption_keys import PgpKey, derived_age_key, derived_pgp_key
 from phi_labs.lifecycle.keys import KeyPair, derived_key
 from phi_labs.model.entity import Entity
 from phi_labs.model.lab import Lab
@@ -139,10 +140,23 @@ class Planting:
         """An SSH key pair of this run, the same for the same label; ``private`` and ``public`` are text."""
         return derived_key(self.seed, f"planted {label}")
 
+    def age_key(self, label: str) -> KeyPair:
+        """A key pair of this run for age: ``private`` is the identity, ``public`` the recipient."""
+        return derived_age_key(self.seed, label)
+
+    def pgp_key(self, label: str, user_id: str) -> PgpKey:
+        """An OpenPGP key of this run that signs and decrypts; ``private`` and ``public`` are armoured."""
+        return derived_pgp_key(self.seed, label, user_id)
+
     def public_key(self, persona: str) -> str:
         """The public half of a persona's key, one line; the private half stays in the manifest."""
         known: str = self.manifest.personas[persona]["public"]
         return known
+
+    @property
+    def trainee_public_key(self) -> str:
+        """The public half of the trainee's own key, one line, as it opens the hosts' login accounts."""
+        return trainee_key(self.seed).public
 
     def host_public_key(self, host: str) -> str:
         """A host's own SSH key as known_hosts spells it, without the name."""
