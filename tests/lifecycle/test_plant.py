@@ -59,6 +59,14 @@ def test_access_is_planted_for_the_login_and_for_personas_that_can_log_in(lab: L
     assert "BEGIN OPENSSH PRIVATE KEY" in planting.manifest.personas["intern"]["private"]
 
 
+def test_a_lab_knows_the_trainees_own_key(lab: Lab) -> None:
+    planting = planting_of(lab)
+    plant(planting)
+    planted = f"{planting.trainee_public_key}\n".encode()
+    assert planted in planting.archive("one")
+    assert planted.decode().startswith("ssh-ed25519 ")
+
+
 def test_private_keys_of_people_stay_out_of_the_archive(lab: Lab) -> None:
     planting = planting_of(lab)
     plant(planting)

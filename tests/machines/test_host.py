@@ -464,6 +464,24 @@ def test_the_right_key_logs_in_and_no_other(host: Host, installation: Installati
             pass
 
 
+def test_commands_over_several_logins_run_side_by_side(
+    host: Host, installation: Installation, tiny: Lab
+) -> None:
+    manifest = installation.state.load_manifest("facets", tiny.id)
+    key = manifest.personas["intern"]["private"]
+    logins = [
+        host.begin_login("intern", key=key, command=f"cat > ~/{name}; exit {number}", stdin=name.encode())
+        for number, name in enumerate(("one", "two"))
+    ]
+    refused = host.begin_login("reviewer", key=key, command="true")
+    assert [login.wait().exit_code for login in logins] == [0, 1]
+    host.forget()
+    home = host.user("intern").home
+    assert [host.file(f"{home}/{name}").content_string for name in ("one", "two")] == ["one", "two"]
+    with pytest.raises(AssertionError, match="cannot log in"):
+        refused.wait()
+
+
 def test_processes_and_sockets_are_seen_from_outside(host: Host) -> None:
     processes = host.processes()
     assert {"sshd", "cron"} <= {process.name for process in processes}

@@ -394,9 +394,12 @@ class Host:
         hands.write(path, content, uid=uid, gid=gid, mode=mode)
         self.forget()
 
-    def begin_login(self, user: str, *, key: str) -> Login:
-        """Begin to log in over SSH, to be waited for later; counts under the same condition as ``ssh``."""
-        return Login(self._sshd(), user, key)
+    def begin_login(self, user: str, *, key: str, command: str = "true", stdin: bytes = b"") -> Login:
+        """Begin to log in over SSH and run a command, to be waited for later; counts as ``ssh`` does.
+
+        Several may be under way. What a command changes is seen after ``wait`` and ``forget``.
+        """
+        return Login(self._sshd(), user, key=key, command=command, stdin=stdin)
 
     @contextmanager
     def ssh(self, user: str, *, key: str | None = None, password: str | None = None) -> Iterator[SshSession]:

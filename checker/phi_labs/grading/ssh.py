@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from phi_labs.engine.stream import ExecStream
+from phi_labs.errors import ProbeError
 
 if TYPE_CHECKING:
     import paramiko
@@ -81,26 +82,35 @@ def ssh_session(
 class Login:
     """A login under way in a thread: a handshake takes as long as much of a grading."""
 
-    def __init__(self, stream: ExecStream, user: str, key: str) -> None:
+    def __init__(
+        self, stream: ExecStream, user: str, *, key: str, command: str = "true", stdin: bytes = b""
+    ) -> None:
         self._refused: BaseException | None = None
-        self._thread = threading.Thread(target=self._do, args=(stream, user, key), daemon=True)
+        self._result: SshResult | None = None
+        arguments = (stream, user, key, command, stdin)
+        self._thread = threading.Thread(target=self._do, args=arguments, daemon=True)
         self._thread.start()
 
-    def wait(self) -> None:
-        """Wait for its end.
+    def wait(self) -> SshResult:
+        """Wait for its end; how the command ended.
 
         Raises:
-            AssertionError: the machine refused the login.
+            AssertionError: the machine refused the login, or the command ``true`` failed.
+            TimeoutError: the command did not end in time.
         """
         self._thread.join()
         if self._refused is not None:
             raise self._refused
+        if self._result is None:
+            raise ProbeError("a login ended without a result")
+        return self._result
 
-    def _do(self, stream: ExecStream, user: str, key: str) -> None:
+    def _do(self, stream: ExecStream, user: str, key: str, command: str, stdin: bytes) -> None:
         try:
             with ssh_session(stream, user, key=key) as session:
-                done = session.run("true", timeout=LOGIN_DEADLINE)
-            assert done.exit_code == 0, f"{user} logs in over SSH, but can run nothing"
+                done = session.run(command, stdin=stdin, timeout=LOGIN_DEADLINE)
+            assert command != "true" or done.exit_code == 0, f"{user} logs in over SSH, but can run nothing"
+            self._result = done
         except BaseException as error:  # raised again by the one that waits
             self._refused = error
 
