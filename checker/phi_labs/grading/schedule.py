@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,10 +17,38 @@ CRON_LIMIT = 256 * 1024
 SYSTEM_TABLES = ("/etc/crontab", "/etc/cron.d/")
 USER_TABLES = "/var/spool/cron/crontabs/"
 SCRIPTS = re.compile(r"^/etc/cron\.(hourly|daily|weekly|monthly)/[^/]+$")
+# cron and run-parts pass over every other name, `backup.sh` and `table.bak` among them.
+NAME = re.compile(r"[A-Za-z0-9_-]+$")
+# What cron itself sets; a table may say otherwise.
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "SHELL": "/bin/sh"}
 # Five fields of a time, or one word such as @daily; then what runs.
-_WHEN = r"^\s*(?:@\w+|(?:[-\w*,/~]+\s+){4}[-\w*,/~]+)\s+"
-_SYSTEM_LINE = re.compile(_WHEN + r"(\S+)\s+(.+)$", re.MULTILINE)
-_USER_LINE = re.compile(_WHEN + r"(.+)$", re.MULTILINE)
+_WHEN = r"^\s*(@\w+|(?:[-\w*,/~]+\s+){4}[-\w*,/~]+)\s+"
+_SYSTEM_LINE = re.compile(_WHEN + r"(\S+)\s+(.+)$")
+_USER_LINE = re.compile(_WHEN + r"(.+)$")
+_SETTING = re.compile(r"^\s*([A-Za-z_]\w*)\s*=\s*(.*?)\s*$")
+_OTHERS_WRITE = 0o022
+_WORDS = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+# Lowest and highest value of the five fields, and names that stand for values.
+_FIELDS: tuple[tuple[int, int, Mapping[str, int]], ...] = (
+    (0, 59, {}),
+    (0, 23, {}),
+    (1, 31, {}),
+    (1, 12, {name: number for number, name in enumerate(_MONTHS, start=1)}),
+    (0, 7, {name: number for number, name in enumerate(_DAYS)}),
+)
+_SUNDAY = 7
+_LEAP_YEAR = date(2024, 1, 1)
+_EIGHT_YEARS = 2922  # even 29 February comes twice
 
 
 @dataclass(frozen=True)
@@ -29,15 +59,62 @@ class ScheduledJob:
         path: the table or script it stands in.
         user: the account it runs as.
         command: as for ``/bin/sh -c``.
+        when: its time as the table says it, five fields or a word.
+        environment: what cron and the table set for it.
     """
 
     path: str
     user: str
     command: str
+    when: str = ""
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(ENVIRONMENT))
+
+    @property
+    def days_apart(self) -> int | None:
+        """How many days lie at most between a day on which it starts and the next; None when it never does.
+
+        1 is every day. ``@reboot`` is no time of its own, so it counts as never.
+        """
+        fields = _WORDS.get(self.when, self.when).split()
+        values = [_values(text, number) for number, text in enumerate(fields)]
+        if len(values) != len(_FIELDS) or not all(values):
+            return None
+        starts = [number for number in range(_EIGHT_YEARS) if _starts_on(number, fields, values)]
+        return max((later - day for day, later in pairwise(starts)), default=None)
+
+
+def _starts_on(number: int, fields: list[str], values: list[frozenset[int]]) -> bool:
+    day = _LEAP_YEAR + timedelta(days=number)
+    in_month = day.day in values[2]
+    in_week = not values[4].isdisjoint({day.isoweekday(), day.isoweekday() % _SUNDAY})
+    # When both are restricted, cron starts on either.
+    either = not fields[2].startswith("*") and not fields[4].startswith("*")
+    return day.month in values[3] and (in_month or in_week if either else in_month and in_week)
+
+
+def _values(text: str, place: int) -> frozenset[int]:
+    """What one field stands for; empty where cron would refuse it."""
+    low, high, names = _FIELDS[min(place, len(_FIELDS) - 1)]
+    found: set[int] = set()
+    for part in text.split(","):
+        span, _, step = part.partition("/")
+        first, _, last = span.partition("-") if span != "*" else (str(low), "-", str(high))
+        ends = [names.get(word.lower(), word) for word in (first, last or first)]
+        if not all(str(end).isdigit() for end in ends) or not (step or "1").isdigit() or step == "0":
+            return frozenset()
+        start, end = (int(end) for end in ends)
+        if not low <= start <= end <= high:
+            return frozenset()
+        found.update(range(start, end + 1, int(step or 1)))
+    return frozenset(found)
 
 
 def changed_jobs(host: Host) -> list[ScheduledJob]:
-    """The jobs in tables and scripts that are not as in the image, what was planted included."""
+    """The jobs in tables and scripts that are not as in the image, what was planted included.
+
+    What cron passes over is left out: names with a dot, scripts that cannot be run, tables that
+    others than their owner can write.
+    """
     changes = host.changed()
     files = [
         change.path for change in changes.changes if stat.S_ISREG(change.mode) or stat.S_ISLNK(change.mode)
@@ -46,19 +123,47 @@ def changed_jobs(host: Host) -> list[ScheduledJob]:
 
 
 def _jobs_at(host: Host, path: str) -> Iterator[ScheduledJob]:
+    place, _, name = path.rpartition("/")
     if SCRIPTS.match(path):
-        yield ScheduledJob(path, "root", path)
-    elif path.startswith(SYSTEM_TABLES):
-        for user, command in _SYSTEM_LINE.findall(_text(host, path)):
-            yield ScheduledJob(path, user, _to_shell(command))
+        if NAME.match(name) and _mode(host, path) & stat.S_IXUSR:
+            yield ScheduledJob(path, "root", path, "@" + place.rpartition(".")[2])
+    elif path.startswith(SYSTEM_TABLES) and NAME.match(name):
+        for when, line, environment in _lines(host, path, _SYSTEM_LINE):
+            user, command = line
+            yield ScheduledJob(path, user, _to_shell(command), when, environment)
     elif path.startswith(USER_TABLES):
-        for command in _USER_LINE.findall(_text(host, path)):
-            yield ScheduledJob(path, path.rpartition("/")[2], _to_shell(command))
+        for when, line, environment in _lines(host, path, _USER_LINE):
+            yield ScheduledJob(path, name, _to_shell(line[0]), when, environment)
+
+
+def _lines(
+    host: Host, path: str, pattern: re.Pattern[str]
+) -> Iterator[tuple[str, tuple[str, ...], Mapping[str, str]]]:
+    """(time, the rest, the environment so far) of each line of a table that starts something."""
+    environment = dict(ENVIRONMENT)
+    for line in _text(host, path).splitlines():
+        setting = _SETTING.match(line)
+        starts = pattern.match(line)
+        if setting:
+            environment[setting[1]] = _unquoted(setting[2])
+        elif starts:
+            when, *rest = starts.groups()
+            yield when, tuple(rest), dict(environment)
+
+
+def _unquoted(text: str) -> str:
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
+
+
+def _mode(host: Host, path: str) -> int:
+    file = host.file(path)
+    return file.mode if file.is_file else 0
 
 
 def _text(host: Host, path: str) -> str:
-    file = host.file(path)
-    return host.read(path, CRON_LIMIT).decode(errors="replace") if file.is_file else ""
+    if not host.file(path).is_file or _mode(host, path) & _OTHERS_WRITE:
+        return ""
+    return host.read(path, CRON_LIMIT).decode(errors="replace")
 
 
 def _to_shell(command: str) -> str:
