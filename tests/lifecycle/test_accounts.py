@@ -64,6 +64,52 @@ def test_lines_that_make_no_sense_are_passed_over(line: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        " evil:x:0:0::/:/bin/sh",
+        "evil:x:+0:0::/:/bin/sh",
+        "evil:x: 0:0::/:/bin/sh",
+        "evil:x:-0:0::/:/bin/sh",
+        "evil:x:000:0::/:/bin/sh",
+        "evil:x:0:0",
+        "evil:x:0:0:form\x0cfeed:/:/bin/sh",
+        "evil:x:0:0:next\x85line\u2028or two:/:/bin/sh",
+        "evil:x:0:0:return\r:/:/bin/sh",
+        "evil:x:0:0::/:/bin/sh:more",
+    ],
+)
+def test_what_the_c_library_takes_for_an_account_is_one(line: str) -> None:
+    """Each was tried with getent."""
+    assert parse_accounts(ACCOUNTS + line + "\n", GROUP).user("evil").uid == 0
+
+
+@pytest.mark.parametrize("number", ["4294967296", "-5", "0x0", "0 ", "", "9" * 5000])
+def test_what_the_c_library_takes_for_no_number_is_none(number: str) -> None:
+    assert "evil" not in parse_accounts(f"evil:x:{number}:0::/:/bin/sh\n", GROUP).users
+
+
+def test_every_line_of_a_group_gives_it_to_those_it_lists() -> None:
+    """As initgroups does: a second line of a name counts, with its own number, too."""
+    group = GROUP + "adm:x:4:extra\nadm:x:42:itops\n shy:x:+7:noshell , itops\nodd:x:8\nlong:x:9:itops:more\n"
+    accounts = parse_accounts(ACCOUNTS, group)
+    assert accounts.gids_of("itops") == {1000, 4, 42, 7}
+    assert accounts.gids_of("noshell") == {1001, 4}
+    assert accounts.groups["adm"] == 4
+    assert accounts.groups_of("itops") == {"itops", "adm", "shy"}
+
+
+@pytest.mark.parametrize(("secret", "locked"), [("x", True), ("", False), ("$y$hash", False), ("*", True)])
+def test_a_password_may_stand_in_passwd_itself(secret: str, locked: bool) -> None:
+    accounts = parse_accounts(f"itops:{secret}:1:1::/:/bin/sh\n", GROUP, "itops:!:19000:0:99999:7:::\n")
+    assert accounts.user("itops").password_locked is locked
+
+
+def test_the_first_password_of_a_name_counts_however_short_its_line() -> None:
+    accounts = parse_accounts(ACCOUNTS, GROUP, "itops:$y$hash\nitops:!:19000:0:99999:7:::\n")
+    assert not accounts.user("itops").password_locked
+
+
+@pytest.mark.parametrize(
     ("field", "locked"), [("!", True), ("*", True), ("!$y$hash", True), ("$y$hash", False), ("", False)]
 )
 def test_a_password_is_locked_by_what_no_hash_starts_with(field: str, locked: bool) -> None:

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from phi_labs.errors import UserError
 
+_SPACE = " \t\v\f\r"  # what the C library passes over
+_LONGEST_NUMBER = 100
+
 
 @dataclass(frozen=True)
 class Account:
@@ -27,8 +30,9 @@ class Accounts:
 
     Attributes:
         users: the first line of passwd for each name, as the C library would find it.
-        groups: group name -> gid.
-        members: group name -> the names that the group file lists.
+        groups: group name -> gid, by the first line of each name.
+        members: group name -> the names that the group file lists, in all lines of that name.
+        rows: (group name, gid, names) of every line: a login is given the group of each that lists it.
         duplicates: names that appear again, and uids that several names share.
     """
 
@@ -36,6 +40,7 @@ class Accounts:
     groups: Mapping[str, int]
     members: Mapping[str, frozenset[str]]
     duplicates: tuple[str, ...] = field(default=())
+    rows: tuple[tuple[str, int, frozenset[str]], ...] = field(default=())
 
     def user(self, name: str) -> Account:
         """The account of that name; UserError when there is none."""
@@ -58,19 +63,20 @@ class Accounts:
     def gids_of(self, name: str) -> frozenset[int]:
         """Numbers of the account's primary and other groups."""
         account = self.user(name)
-        return frozenset(
-            {account.gid} | {self.groups[group] for group, names in self.members.items() if name in names}
-        )
+        return frozenset({account.gid} | {gid for _, gid, names in self.rows if name in names})
 
 
 def parse_accounts(passwd: str, group: str, shadow: str = "") -> Accounts:
-    """Read the three files; lines that make no sense are passed over, as the C library does."""
+    """Read the three files as the C library does, whatever it would make of a line.
+
+    A line that we passed over and it did not would hide an account.
+    """
     locks = _shadow(shadow)
     users: dict[str, Account] = {}
     doubled: list[str] = []
     owners: dict[int, str] = {}
-    for fields in _rows(passwd, 7):
-        name, uid, gid = fields[0], _number(fields[2]), _number(fields[3])
+    for fields in _rows(passwd, least=4, most=7):
+        name, word, uid, gid = fields[0], fields[1], _number(fields[2]), _number(fields[3])
         if uid is None or gid is None or not name or name[0] in "+-":
             continue
         if name in users:
@@ -79,32 +85,49 @@ def parse_accounts(passwd: str, group: str, shadow: str = "") -> Accounts:
         if uid in owners:
             doubled.append(f"accounts {owners[uid]} and {name} share uid {uid}")
         owners.setdefault(uid, name)
+        home, shell = [*fields[5:7], "", ""][:2]
         locked, expired = locks.get(name, (True, False))
-        users[name] = Account(name, uid, gid, fields[5], fields[6] or "/bin/sh", locked, expired)
+        if word != "x":  # a password may also stand here; an empty one asks for none
+            locked = word.startswith(("!", "*"))
+        users[name] = Account(name, uid, gid, home, shell or "/bin/sh", locked, expired)
     groups: dict[str, int] = {}
     members: dict[str, frozenset[str]] = {}
-    for fields in _rows(group, 4):
+    rows = []
+    for fields in _rows(group, least=3, most=4):
         number = _number(fields[2])
-        if number is not None and fields[0] not in groups:
-            groups[fields[0]] = number
-            members[fields[0]] = frozenset(filter(None, fields[3].split(",")))
-    return Accounts(users, groups, members, tuple(doubled))
+        if number is None:
+            continue
+        names = frozenset(filter(None, (name.lstrip(_SPACE) for name in "".join(fields[3:]).split(","))))
+        rows.append((fields[0], number, names))
+        groups.setdefault(fields[0], number)
+        members[fields[0]] = members.get(fields[0], frozenset()) | names
+    return Accounts(users, groups, members, tuple(doubled), tuple(rows))
 
 
-def _rows(text: str, width: int) -> list[list[str]]:
-    rows = (line.split(":") for line in text.splitlines() if line and not line.startswith("#"))
-    return [row for row in rows if len(row) == width]
+def _rows(text: str, *, least: int, most: int) -> list[list[str]]:
+    """Fields of each line; the last one holds what is left, colons included."""
+    lines = (line.partition("\0")[0].lstrip(_SPACE) for line in text.split("\n"))
+    rows = (line.split(":", most - 1) for line in lines if line and not line.startswith("#"))
+    return [row for row in rows if len(row) >= least]
 
 
 def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() else None
+    """As strtoul reads it, blanks and a sign before it included; None for what is no 32 bits."""
+    bare = text.lstrip(_SPACE)
+    minus = bare.startswith("-")
+    digits = bare[bare.startswith(("+", "-")) :]
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > _LONGEST_NUMBER:
+        return None
+    number = -int(digits) if minus else int(digits)
+    return number if 0 <= number < 1 << 32 else None
 
 
 def _shadow(text: str) -> dict[str, tuple[bool, bool]]:
     """Name -> (no password opens it, the account has expired)."""
     found: dict[str, tuple[bool, bool]] = {}
-    for fields in _rows(text, 9):
-        expires = _number(fields[7])
+    for fields in _rows(text, least=2, most=9):
+        expires = _number(fields[7]) if len(fields) > 7 else None
         # Past their expiry (days since 1970) accounts refuse keys, too; 0 and 1 are the usual lock.
-        found[fields[0]] = (fields[1].startswith(("!", "*")), expires is not None and expires <= 1)
+        expired = expires is not None and expires <= 1
+        found.setdefault(fields[0], (fields[1].startswith(("!", "*")), expired))
     return found
