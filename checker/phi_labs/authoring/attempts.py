@@ -7,12 +7,13 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from phi_fixtures.manifest import Manifest
 from phi_labs.errors import UserError
 from phi_labs.grading.ssh import SshResult, ssh_session
 from phi_labs.lifecycle.installation import Installation
 from phi_labs.lifecycle.machines import wait_for_ssh
 from phi_labs.lifecycle.runs import need_live_run
-from phi_labs.model.lab import Lab
+from phi_labs.model.lab import GENERATED, Lab
 from phi_labs.model.nearest import did_you_mean
 
 AS_USER = "# phi-labs: user"
@@ -27,9 +28,26 @@ def apply_attempt(installation: Installation, lab: Lab, trainee: str, name: str)
     Raises:
         UserError: unknown attempt, no run, or the script failed (with its last lines).
     """
-    path = _attempt_path(lab, name)
+    if name in GENERATED:
+        need_live_run(installation, lab.id, trainee)
+        scripts = generated_scripts(name, installation.state.load_manifest(trainee, lab.id))
+        said = [
+            apply_script(installation, lab, trainee, name, f"{ON_HOST}{host}\n{script}")
+            for host, script in scripts.items()
+        ]
+        return "".join(said)
+    script = _attempt_path(lab, name).read_text(encoding="utf-8")
+    return apply_script(installation, lab, trainee, name, script)
+
+
+def apply_script(installation: Installation, lab: Lab, trainee: str, name: str, script: str) -> str:
+    """Run a script as attempts are run; return what it printed. ``name`` is for messages.
+
+    Raises:
+        HalfWay: the script failed, or did not end in time.
+        UserError: no run, or no way in.
+    """
     run = need_live_run(installation, lab.id, trainee)
-    script = path.read_text(encoding="utf-8")
     host = lab.host(_host_of(script, lab.hosts[0].name))
     manifest = installation.state.load_manifest(trainee, lab.id)
     key = installation.state.run_folder(trainee, lab.id).key.read_text(encoding="utf-8")
@@ -41,8 +59,8 @@ def apply_attempt(installation: Installation, lab: Lab, trainee: str, name: str)
         with ssh_session(stream, host.login, key=key) as session:
             result = session.run(command, stdin=stdin, timeout=DEADLINE)
     except TimeoutError as error:
-        raise UserError(
-            f"attempt {name} did not end within {DEADLINE:.0f} seconds", f"see {path}; reset the run"
+        raise HalfWay(
+            f"attempt {name} did not end within {DEADLINE:.0f} seconds", "see its script; reset the run"
         ) from error
     except AssertionError as error:
         raise UserError(
@@ -50,8 +68,42 @@ def apply_attempt(installation: Installation, lab: Lab, trainee: str, name: str)
             f"phi-labs rescue {lab.id} opens a root console; phi-labs reset {lab.id} starts afresh",
         ) from error
     if result.exit_code != 0:
-        raise _half_way(name, path, result)
+        raise _half_way(name, lab.attempts.get(name), result)
     return result.stdout.decode(errors="replace")
+
+
+class HalfWay(UserError):
+    """An attempt's script did not come to its end."""
+
+
+def generated_scripts(name: str, manifest: Manifest) -> dict[str, str]:
+    """Host -> a script that empties, or moves away, every path that plant.py noted with ``p.planted``.
+
+    What is moved goes to a folder of root's own, owners and modes as they are.
+    """
+    paths: dict[str, list[str]] = {}
+    for artefacts in manifest.sites.values():
+        for artefact in artefacts:
+            known = paths.setdefault(artefact.host, [])
+            if artefact.path not in known:
+                known.append(artefact.path)
+    return {host: _generated(name, sorted(known)) for host, known in paths.items()}
+
+
+def _generated(name: str, paths: list[str]) -> str:
+    words = " ".join(shlex.quote(path) for path in paths)
+    if name == "generated-emptied":
+        inner = 'find "$path" -xdev -type f -exec truncate --size=0 -- {} +'
+    else:
+        inner = 'number=$((number + 1)); mv -T -- "$path" "$away/$number"'
+    return f"""\
+set -eu
+away=/root/moved-away number=0
+install -d -m 0700 "$away"
+for path in {words}; do
+    if [ -e "$path" ]; then {inner}; fi
+done
+"""
 
 
 def exports(answers: dict[str, Any], login: str) -> str:
@@ -68,9 +120,10 @@ def _text(value: Any) -> str:
 def _attempt_path(lab: Lab, name: str) -> Path:
     known = lab.attempts
     if name not in known:
+        names = [*known, *GENERATED]
         raise UserError(
             f"lab {lab.id} has no attempt {name!r}",
-            " ".join(filter(None, [did_you_mean(name, list(known)), "attempts: " + ", ".join(known)])),
+            " ".join(filter(None, [did_you_mean(name, names), "attempts: " + ", ".join(names)])),
         )
     return known[name]
 
@@ -82,9 +135,10 @@ def _host_of(script: str, default: str) -> str:
     return default
 
 
-def _half_way(name: str, path: Path, result: SshResult) -> UserError:
+def _half_way(name: str, path: Path | None, result: SshResult) -> HalfWay:
     said = (result.stdout + result.stderr).decode(errors="replace").splitlines()[-LAST_LINES:]
-    return UserError(
+    see = f"see {path}; " if path else ""
+    return HalfWay(
         f"attempt {name} failed half-way (exit code {result.exit_code}); the run is left as it is",
-        "its last lines:\n" + "\n".join(said) + f"\nsee {path}; phi-labs reset starts afresh",
+        "its last lines:\n" + "\n".join(said) + f"\n{see}phi-labs reset starts afresh",
     )

@@ -25,7 +25,7 @@ from phi_labs.lifecycle.scratch import scratch_installation
 from phi_labs.lifecycle.state import State
 from phi_labs.model.content import find_lab
 from phi_labs.model.entity import Entity
-from phi_labs.model.lab import Lab, Verdict, load_verdicts
+from phi_labs.model.lab import WITHOUT_SCRIPT, Lab, Verdict, load_verdicts
 from phi_labs.model.scorecard import Scorecard
 
 UNTOUCHED = "untouched"
@@ -95,21 +95,73 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Summary:
+    """One lab's part of a matrix in figures.
+
+    Attributes:
+        right, wrong: attempts tried that must, and must not, reach full score (those without script apart).
+        seconds_per_job: on average, of one worker's time.
+    """
+
+    lab: str
+    right: int
+    wrong: int
+    seeds: int
+    exact: int
+    tried: int
+    not_done: int
+    seconds_per_job: float
+
+
+@dataclass(frozen=True)
 class Matrix:
-    """All rows of a verification."""
+    """All rows of a verification, and the jobs that no time was left for."""
 
     rows: tuple[Row, ...]
     seconds: float
+    not_done: tuple[Job, ...] = ()
+
+    @property
+    def exact(self) -> bool:
+        """Whether every row that was tried is as its verdict says."""
+        return all(row.ok for row in self.rows)
 
     @property
     def ok(self) -> bool:
-        """Whether there are rows and every one is exact."""
-        return bool(self.rows) and all(row.ok for row in self.rows)
+        """Whether there are rows, all of them exact, and none missing: what was not tried is not proven."""
+        return bool(self.rows) and self.exact and not self.not_done
+
+    @property
+    def summaries(self) -> tuple[Summary, ...]:
+        """A summary of each lab, in order."""
+        labs = dict.fromkeys([row.job.lab for row in self.rows] + [job.lab for job in self.not_done])
+        return tuple(self._summary(lab) for lab in labs)
+
+    def _summary(self, lab: str) -> Summary:
+        rows = [row for row in self.rows if row.job.lab == lab]
+        names = {row.job.attempt for row in rows} - set(WITHOUT_SCRIPT)
+        wrong = {name for name in names if name.startswith("wrong-")}
+        return Summary(
+            lab,
+            right=len(names - wrong),
+            wrong=len(wrong),
+            seeds=len({row.job.seed for row in rows}),
+            exact=sum(row.ok for row in rows),
+            tried=len(rows),
+            not_done=sum(job.lab == lab for job in self.not_done),
+            seconds_per_job=round(sum(row.seconds for row in rows) / max(1, len(rows)), 2),
+        )
 
     def to_data(self) -> dict[str, Any]:
         """JSON-able."""
         rows = [{**asdict(row), "ok": row.ok, "differences": row.differences} for row in self.rows]
-        return {"ok": self.ok, "seconds": round(self.seconds, 1), "rows": rows}
+        return {
+            "ok": self.ok,
+            "seconds": round(self.seconds, 1),
+            "labs": [asdict(summary) for summary in self.summaries],
+            "not_done": [asdict(job) for job in self.not_done],
+            "rows": rows,
+        }
 
 
 def verify(  # noqa: PLR0913 - what decides a verification
@@ -120,6 +172,7 @@ def verify(  # noqa: PLR0913 - what decides a verification
     entities: Sequence[Entity] | None = None,
     workers: int = 2,
     only: Sequence[str] | None = None,
+    budget: float | None = None,
     progress: Tell = lambda _line: None,
 ) -> Matrix:
     """Try every attempt of these labs and compare with verdicts.yml.
@@ -129,6 +182,7 @@ def verify(  # noqa: PLR0913 - what decides a verification
         entities: limits the entities; a verdict may limit them further.
         workers: processes that work side by side (starts are bound by the engine's processor).
         only: names of attempts; all when empty.
+        budget: seconds after which no further job is begun; what is under way is finished.
         progress: called with a line for each finished row.
     """
     began = time.monotonic()
@@ -142,10 +196,15 @@ def verify(  # noqa: PLR0913 - what decides a verification
         for host in lab.hosts:
             installation.image_of(lab, host.name)
     with scratch_installation(installation, "verify", MASTER_KEY) as scratch:
-        rows = list(_work(scratch.state.root, installation.content, labs, jobs, verdicts, workers, progress))
+        left = None if budget is None else began + budget
+        rows = list(
+            _work(scratch.state.root, installation.content, labs, jobs, verdicts, workers, progress, left)
+        )
     order = {job: number for number, job in enumerate(jobs)}
     rows.sort(key=lambda row: order[row.job])
-    return Matrix(tuple(rows), time.monotonic() - began)
+    done = {row.job for row in rows}
+    not_done = tuple(job for job in jobs if job not in done)
+    return Matrix(tuple(rows), time.monotonic() - began, not_done)
 
 
 def _jobs(
@@ -166,8 +225,9 @@ def _work(  # noqa: PLR0913, PLR0917 - the facts of one verification
     verdicts: dict[tuple[str, str], Verdict],
     workers: int,
     progress: Tell,
+    deadline: float | None,
 ) -> Iterator[Row]:
-    """Rows as they are finished; an interrupt ends the workers."""
+    """Rows as they are finished, none begun after the deadline; an interrupt ends the workers."""
     known = {lab.id: lab for lab in labs}
     # Workers are spawned, not forked: each grading forks again, which threads of ours must not see.
     pool = ProcessPoolExecutor(max(1, workers), multiprocessing.get_context("spawn"), _prepare_worker)
@@ -179,7 +239,11 @@ def _work(  # noqa: PLR0913, PLR0917 - the facts of one verification
             waiting.add(pool.submit(try_attempt, root, content, blank))
         finished = 0
         while waiting:
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            limit = None if deadline is None else max(0.0, deadline - time.monotonic())
+            done, waiting = wait(waiting, timeout=limit, return_when=FIRST_COMPLETED)
+            if limit == 0:
+                waiting = {future for future in waiting if not future.cancel()}
+                deadline = None  # only what is under way is waited for
             for future in done:
                 finished += 1
                 row = future.result()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,8 +16,10 @@ from phi_labs.cli import completion
 from phi_labs.cli.options import AsJson, EntityName, LabId, command
 from phi_labs.cli.session import Session
 from phi_labs.errors import UserError
+from phi_labs.model.content import lab_ids
 
 if TYPE_CHECKING:
+    from phi_labs.authoring.lint import Finding
     from phi_labs.model.lab import Lab
 
 AUTHORS = "For authors and trainers"
@@ -114,28 +117,42 @@ def verify(  # noqa: PLR0913 - options of a command
         list[str] | None, typer.Option("--only", metavar="NAME", help="Only this attempt (may be repeated).")
     ] = None,
     entity: EntityName = None,
+    lint_only: Annotated[
+        bool, typer.Option("--lint-only", help="Only read the labs' files; needs no engine.")
+    ] = False,
+    budget: Annotated[
+        float | None,
+        typer.Option("--budget", min=0, metavar="MINUTES", help="Begin nothing more after so many minutes."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="FILE", help="Where the result is kept, as JSON."),
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
     """Prove a lab's graders: every right and every wrong attempt must get exactly its verdict.
 
-    Prints attempts x objectives, expected against got. Exit code 1 when anything differs.
+    Reads the lab's files first (lint) and stops at errors in them, unless --only is given. Then prints
+    attempts x objectives, expected against got, and keeps it as a file. Exit code 1 when anything differs,
+    3 when the time was too short to try everything.
 
     Examples: phi-labs verify log-access;  phi-labs verify log-access --seeds 1 --only reference
     """
-    from phi_labs.model.content import all_labs  # noqa: PLC0415
+    names = labs or list(lab_ids(session.content))
+    found = _linted(session, names)
+    errors = any(finding.severity == "error" for finding in found)
+    if lint_only or (errors and not only):
+        return _show_lint(session, names, found, as_json=as_json)
+    from phi_labs.authoring.keep import keep  # noqa: PLC0415
+    from phi_labs.authoring.verify import verify as prove  # noqa: PLC0415 - SDK, paramiko, pytest
+    from phi_labs.cli.lint_view import lint_view  # noqa: PLC0415
+    from phi_labs.cli.matrix_view import matrix_view  # noqa: PLC0415
     from phi_labs.model.entity import parse_entity  # noqa: PLC0415
 
-    if labs:
-        chosen = [session.lab(name) for name in labs]
-    else:
-        listing = all_labs(session.content)
-        if listing.broken:
-            raise listing.broken[0].error
-        chosen = list(listing.labs)
-    from phi_labs.authoring.verify import verify as prove  # noqa: PLC0415 - SDK, paramiko, pytest
-    from phi_labs.cli.matrix_view import matrix_view  # noqa: PLC0415
-
-    with session.progress.busy("verifying " + ", ".join(lab.id for lab in chosen)) as tell:
+    chosen = [session.lab(name) for name in names]
+    if not as_json:
+        session.show(lint_view(names, found))
+    with session.progress.busy("verifying " + ", ".join(names)) as tell:
         matrix = prove(
             session.installation,
             chosen,
@@ -143,14 +160,41 @@ def verify(  # noqa: PLR0913 - options of a command
             entities=None if entity is None else [parse_entity(entity)],
             workers=workers,
             only=only or None,
+            budget=None if budget is None else budget * 60,
             progress=tell,
         )
+    data = {"lint": [finding.to_data() for finding in found], **matrix.to_data()}
+    kept = keep(session.installation.state, "verify", data, output)
     if as_json:
-        session.emit(matrix.to_data())
+        session.emit(data)
     else:
         session.show(matrix_view(matrix))
-        session.say(f"took {session.progress.seconds:.0f} s")
-    return 0 if matrix.ok else 1
+        session.say(f"took {session.progress.seconds:.0f} s; kept as {kept}")
+    if matrix.ok:
+        return 0
+    return 3 if matrix.exact and matrix.not_done else 1
+
+
+def _linted(session: Session, names: Sequence[str]) -> list[Finding]:
+    from phi_labs.authoring.lint import lint  # noqa: PLC0415 - pydantic
+    from phi_labs.model.content import lab_folder  # noqa: PLC0415
+
+    folders = [lab_folder(name, session.content) for name in names]
+    with session.progress.busy("reading " + ", ".join(names)):
+        return [finding for folder in folders for finding in lint(folder)]
+
+
+def _show_lint(session: Session, names: Sequence[str], found: Sequence[Finding], *, as_json: bool) -> int:
+    from phi_labs.cli.lint_view import lint_view  # noqa: PLC0415
+
+    ok = not any(finding.severity == "error" for finding in found)
+    if as_json:
+        session.emit({"ok": ok, "lint": [finding.to_data() for finding in found]})
+    else:
+        session.show(lint_view(names, found))
+        if not ok:
+            session.say("no machine was started: mend the errors first, or try one attempt with --only NAME")
+    return 0 if ok else 1
 
 
 def bench(

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from phi_labs.authoring.verify import Matrix, Row
+    from phi_labs.authoring.verify import Matrix, Row, Summary
 
 LEGEND = (
     "+ earned, as expected   . not earned, as expected\n"
@@ -31,14 +31,27 @@ def matrix_view(matrix: Matrix) -> RenderableType:
         parts += [Text(f"\n{lab}", style="bold"), Text(names), Text(LEGEND, style="dim")]
         parts += [_table(rows, objectives)]
         parts += [_difference(row) for row in rows if not row.ok]
+    parts.append(Text())
+    parts += [Text(_in_figures(summary)) for summary in matrix.summaries]
     wrong = sum(not row.ok for row in matrix.rows)
     verdict = (
         f"{wrong} of {len(matrix.rows)} verdicts differ"
         if wrong
         else f"all {len(matrix.rows)} verdicts exact"
     )
-    parts.append(Text(f"\n{verdict} ({matrix.seconds:.0f} s)", style="bold red" if wrong else "bold green"))
+    if matrix.not_done:
+        verdict += f", {len(matrix.not_done)} not done in the time that was given: not proven"
+    style = "bold green" if matrix.ok else "bold red"
+    parts.append(Text(f"{verdict} ({matrix.seconds:.0f} s)", style=style))
     return Group(*parts)
+
+
+def _in_figures(summary: Summary) -> str:
+    left = f", {summary.not_done} not done" if summary.not_done else ""
+    return (
+        f"{summary.lab}: {summary.right} right and {summary.wrong} wrong ways, {summary.seeds} seeds: "
+        f"{summary.exact} of {summary.tried} exact{left}, {summary.seconds_per_job:.1f} s a job"
+    )
 
 
 def _table(rows: list[Row], objectives: list[str]) -> Table:
