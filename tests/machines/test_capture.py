@@ -179,3 +179,12 @@ def test_a_capture_of_an_untouched_machine_is_small(capture: Capture) -> None:
     assert host.entries < 150
     assert host.bytes < 2 * 1024 * 1024
     assert json.dumps(host.removed) == "[]"
+
+
+@pytest.mark.parametrize(
+    "instead", ["mkdir /etc/hosts", "ln -s /etc/shadow /etc/hosts", "mkfifo /etc/hosts", "true"]
+)
+def test_whatever_stands_in_for_etc_hosts_stalls_nothing(capture: Capture, instead: str) -> None:
+    capture.box.sh(f"rm /etc/hosts; {instead}")
+    (host,) = capture.take().hosts.values()
+    assert (host.host_lines, host.refused, host.missed) == ((), "", ())

@@ -254,6 +254,16 @@ def test_strings_are_found_only_in_what_changed_unless_everywhere_is_asked(host:
     assert not host.find(["Linux-PAM"])
 
 
+def test_what_a_restart_does_not_keep_is_looked_at_on_demand(host: Host) -> None:
+    host.run(["/bin/sh", "-c", "printf 1000412345 > /run/left; printf 1000412345 > /dev/shm/left"])
+    assert not host.leaks(["1000412345"])
+    found = host.leaks(["1000412345"], volatile=True)
+    assert found.paths == ("/dev/shm/left", "/run/left")  # noqa: S108
+    assert host.leaks(["1000412345"], readable_by="intern", volatile=True).paths == found.paths
+    host.run(["/bin/rm", "/run/left", "/dev/shm/left"])
+    assert not host.leaks(["1000412345"], volatile=True)
+
+
 def test_the_record_is_read(host: Host) -> None:
     record = read_record(host, "/srv/records/report.yml")
     assert (record.exists, record.field("people")) == (True, 3)

@@ -15,6 +15,7 @@ from tests.machines.conftest import Box
 from phi_labs.engine.docker import LABEL_PREFIX
 from phi_labs.lifecycle.installation import Installation
 from phi_labs.lifecycle.machines import host_spec
+from phi_labs.lifecycle.runs import start_run, stop_run
 from phi_labs.model.lab import Lab
 
 pytestmark = pytest.mark.docker
@@ -101,6 +102,18 @@ def test_a_single_machine_reaches_nothing(installation: Installation, tiny: Lab,
     addresses = [(address, listening) for address in own_addresses()]
     assert reached(box, [*addresses, ("192.0.2.53", 53)], ["example.net", "example.org"]) == []
     assert box.sh("ls /sys/class/net").split() == ["lo"]
+
+
+def test_a_single_machine_knows_itself(installation: Installation, tiny: Lab) -> None:
+    run = start_run(installation, tiny, "noa", spares=False).run
+    try:
+        box = Box(installation.engine, run.containers["one"])
+        assert box.sh("getent ahosts localhost | cut -d' ' -f1 | sort -u").split() == ["127.0.0.1", "::1"]
+        assert box.sh("getent hosts one").split() == ["127.0.1.1", "one"]
+        assert box.sh("stat -c %a /etc/hosts /etc/resolv.conf").split() == ["644", "644"]
+        assert box.sh("sudo -n true 2>&1") == ""
+    finally:
+        stop_run(installation, tiny.id, "noa")
 
 
 def test_machines_of_a_run_find_each_other_and_nothing_else(

@@ -67,6 +67,15 @@ class ContainerSpec:
     tmpfs: Mapping[str, str] = field(default_factory=dict)
     attachable: bool = False  # its first process is talked to over ``Engine.attach``, nothing is logged
 
+    @property
+    def isolated(self) -> bool:
+        """Whether it has its own loopback for ever and nothing else.
+
+        Told so, the engine leaves its network machinery alone: a start takes 90 ms instead of 200. It then
+        leaves /etc/hosts empty, too; phi-boot fills it.
+        """
+        return self.network is None and not self.joins_later
+
 
 @dataclass(frozen=True)
 class ContainerState:
@@ -184,6 +193,7 @@ class Engine:
                 labels={**PROJECT, **spec.labels},
                 host_config=config,
                 networking_config=networking,
+                network_disabled=spec.isolated,
                 stop_signal="SIGKILL",
                 stdin_open=spec.attachable,
             )

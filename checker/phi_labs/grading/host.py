@@ -262,7 +262,12 @@ class Host:
     # -- sweeps ----------------------------------------------------------------------------
 
     def leaks(
-        self, identifiers: Iterable[str], readable_by: str | None = None, *, everywhere: bool = False
+        self,
+        identifiers: Iterable[str],
+        readable_by: str | None = None,
+        *,
+        everywhere: bool = False,
+        volatile: bool = False,
     ) -> Leaks:
         """Where identifiers still stand, as they are or written otherwise, in files and inside of them.
 
@@ -273,8 +278,10 @@ class Host:
         Args:
             readable_by: only files that this account can open.
             everywhere: also in what has not changed since the image.
+            volatile: also in what a restart does not keep (/run, /dev/shm). Of the running lab that is
+                always looked at; of a copy it matters once something was run on it.
         """
-        found = self._sweep(frozenset(identifiers), everywhere)
+        found = self._sweep(frozenset(identifiers), everywhere, live=self._live or volatile)
         if readable_by is None:
             return found
         paths = list(found.paths)
@@ -283,25 +290,25 @@ class Host:
 
     def find(self, strings: Iterable[str]) -> Leaks:
         """Where strings stand in what changed since the image; as ``leaks`` without a persona."""
-        return self._sweep(frozenset(strings), everywhere=False)
+        return self._sweep(frozenset(strings), everywhere=False, live=self._live)
 
-    def _sweep(self, wanted: frozenset[str], everywhere: bool) -> Leaks:
+    def _sweep(self, wanted: frozenset[str], everywhere: bool, *, live: bool) -> Leaks:
         for (kind, *key), remembered in list(self._memory.items()):
-            if kind == "sweep" and key[0] == everywhere and wanted <= key[1]:
+            if kind == "sweep" and key[0] == (everywhere, live) and wanted <= key[1]:
                 swept: Leaks = remembered
                 return swept.of(wanted)
         asked = wanted | self._known if wanted & self._known else wanted
-        fresh = self._ask_sweep(sorted(asked), everywhere)
-        self._memory["sweep", everywhere, asked] = fresh
+        fresh = self._ask_sweep(sorted(asked), everywhere, live=live)
+        self._memory["sweep", (everywhere, live), asked] = fresh
         return fresh.of(wanted)
 
-    def _ask_sweep(self, strings: list[str], everywhere: bool) -> Leaks:
+    def _ask_sweep(self, strings: list[str], everywhere: bool, *, live: bool) -> Leaks:
         answer = self._must(
             "sweep",
             strings=strings,
             also=other_dates(strings),
             key=None if everywhere else self._machine.image,
-            live=self._live,
+            live=live,
             generation=self._generation,
             limit_bytes=SWEEP_BYTES,
             within=SWEEP_SECONDS,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import gzip
 import json
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -166,8 +168,14 @@ def _captured(image: str, result: CaptureResult, host_lines: tuple[str, ...]) ->
 
 
 def _host_lines(probe: Probe, pid: int, host: str) -> tuple[str, ...]:
-    """Lines of /etc/hosts that the engine did not write: its own name the machine's or localhost."""
-    text = probe.read(pid, "/etc/hosts", HOSTS_FILE_LIMIT).decode(errors="surrogateescape")
+    """Lines of /etc/hosts that neither engine nor boot wrote: for no name of the machine or of localhost.
+
+    None when it is no regular file: the boot of a clone writes a new one.
+    """
+    if not stat.S_ISREG(probe.ask("stat", pid=pid, path="/etc/hosts").get("mode", 0)):
+        return ()
+    answer = probe.ask("read", pid=pid, path="/etc/hosts", limit=HOSTS_FILE_LIMIT)
+    text = base64.b64decode(answer.get("data", "")).decode(errors="surrogateescape")
     own = {host, "localhost", "ip6-localnet", "ip6-mcastprefix", "ip6-allnodes", "ip6-allrouters"}
     added = [line for line in text.splitlines() if line.strip() and not own & set(line.split()[1:])]
     return tuple(line for line in added if not line.lstrip().startswith("#"))

@@ -11,7 +11,7 @@ from phi_labs.probe.agent.kernel import Refused, open_inside
 from phi_labs.probe.agent.memory import Memory
 from phi_labs.probe.agent.questions import described
 from phi_labs.probe.agent.stream import Json
-from phi_labs.probe.agent.walking import cache_file, listing, load_baseline
+from phi_labs.probe.agent.walking import ENGINE_FILES, cache_file, listing, load_baseline
 
 
 def answer_baseline(memory: Memory, question: Json) -> Json:
@@ -37,8 +37,9 @@ def answer_changes(memory: Memory, question: Json) -> Json:
         "changed": [
             [path, known, described(status), capabilities(root, path, status)]
             for path, known, status in found.items
+            if path not in ENGINE_FILES
         ],
-        "removed": found.removed,
+        "removed": [path for path in found.removed if path not in ENGINE_FILES],
         "trouble": found.trouble[:200],
     }
 

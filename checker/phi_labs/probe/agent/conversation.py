@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from phi_labs.probe.agent.capture import answer_capture
 from phi_labs.probe.agent.changes import answer_baseline, answer_changes
-from phi_labs.probe.agent.kernel import Refused
+from phi_labs.probe.agent.kernel import Ended, Refused
 from phi_labs.probe.agent.memory import Memory
 from phi_labs.probe.agent.questions import (
     answer_can,
@@ -50,6 +50,8 @@ def answered(memory: Memory, question: Json) -> Json:
     """One answer; trouble with a question is told to the client, not raised."""
     try:
         return ANSWERS[question["op"]](memory, question)
+    except Ended as error:
+        return {"refused": f"ended: {error}", "gone": True}
     except Refused as error:
         return {"refused": str(error)}
     except FileNotFoundError as error:

@@ -23,6 +23,10 @@ class Refused(Exception):
     """A question that cannot be answered; the text goes to the client."""
 
 
+class Ended(Refused):
+    """The machine that was asked about is no more: nothing can be said of what it had."""
+
+
 def openat2(directory: int, path: str, flags: int) -> int:
     """Open ``path`` as if ``directory`` were the root; magic links refused."""
     how = struct.pack("QQQ", flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)

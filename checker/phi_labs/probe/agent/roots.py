@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from phi_labs.probe.agent.kernel import Refused, file_system, is_mount_root
+from phi_labs.probe.agent.kernel import Ended, Refused, file_system, is_mount_root
 
 # File systems that a container shows besides its own root: PID 1 chrooted into one is a decoy.
 PSEUDO = {0x9FA0: "proc", 0x62656572: "sysfs", 0x01021994: "tmpfs", 0x1CD1: "devpts", 0x19800202: "mqueue"}
@@ -27,11 +27,15 @@ class Roots:
         self._open: dict[int, tuple[int, int]] = {}
 
     def __getitem__(self, pid: int) -> int:
-        started = started_at(pid)
-        known = self._open.get(pid)
-        if known is None or known[0] != started:
-            self.forget(pid)
-            known = self._open[pid] = (started, self._checked(pid))
+        """The root of a machine; ``Ended`` when its first process is gone."""
+        try:
+            started = started_at(pid)
+            known = self._open.get(pid)
+            if known is None or known[0] != started:
+                self.forget(pid)
+                known = self._open[pid] = (started, self._checked(pid))
+        except (FileNotFoundError, ProcessLookupError) as error:
+            raise Ended("the machine's first process is gone") from error
         return known[1]
 
     def forget(self, pid: int) -> None:

@@ -6,16 +6,23 @@ import marshal
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 
 from phi_labs.probe.agent.kernel import READ, openat2
 
-# Written by the engine itself, never by the trainee's image; host lines travel separately.
+# Written by engine and boot, never by the image; lines added to /etc/hosts travel separately. A sweep looks
+# into them as into all others.
 ENGINE_FILES = frozenset({"etc/hosts", "etc/hostname", "etc/resolv.conf"})
 # Emptied at every boot, so it is no part of what survives a restart.
 VOLATILE = "run"
 LIVE_MOUNTS = frozenset({"dev", "dev/shm", "dev/mqueue"})
 MAX_DEPTH = 1500
+# What is remembered of a machine: many times what any lab has, and little enough for the probe.
+MAX_PATHS = 200_000
+MAX_PATH_BYTES = 32 << 20
+TOLD_OF_PATH = 600
+CUT = "more paths than can be looked at"
 Listing = dict[str, tuple[int, int]]
 
 
@@ -39,13 +46,51 @@ def walk(root: int, trouble: list[list[str]], *, live: bool = False) -> Iterator
     """
     top = openat2(root, ".", READ | os.O_DIRECTORY)
     yield Walked(top, ".", ".", os.fstat(top))
-    yield from below(top, "", trouble, live=live)
+    paths, size = 0, 0
+    with closing(below(top, "", trouble, live=live)) as walked:
+        for item in walked:
+            paths, size = paths + 1, size + len(item.path)
+            if paths > MAX_PATHS or size > MAX_PATH_BYTES:
+                trouble.append([item.path, CUT])
+                return
+            yield item
 
 
-def below(top: int, prefix: str, trouble: list[list[str]], *, live: bool = False) -> Iterator[Walked]:
+def is_cut(trouble: list[list[str]]) -> bool:
+    """Whether a walk ended before it had seen everything."""
+    return bool(trouble) and trouble[-1][1] == CUT
+
+
+def told(trouble: list[list[str]], limit: int) -> list[list[str]]:
+    """The first of these [path, reason], each path so long that it can be told."""
+    return [[shortened(path), reason] for path, reason in trouble[:limit]]
+
+
+def shortened(path: str) -> str:
+    """A path without its middle when it is very long: one alone may have 380,000 letters."""
+    return path if len(path) <= TOLD_OF_PATH else f"{path[: TOLD_OF_PATH // 2]}...{path[-TOLD_OF_PATH // 2 :]}"
+
+
+def below(
+    top: int, prefix: str, trouble: list[list[str]], *, live: bool = False
+) -> Generator[Walked, None, None]:
     """Every path below an open directory, which is closed at the end."""
     device = os.fstat(top).st_dev
     stack: list[tuple[int, str, Iterator[os.DirEntry[str]]]] = [(top, prefix, os.scandir(top))]
+    try:
+        yield from _descended(stack, device, trouble, live=live)
+    finally:
+        for directory, _, _ in stack:
+            os.close(directory)
+
+
+def _descended(
+    stack: list[tuple[int, str, Iterator[os.DirEntry[str]]]],
+    device: int,
+    trouble: list[list[str]],
+    *,
+    live: bool,
+) -> Iterator[Walked]:
     while stack:
         directory, prefix, entries = stack[-1]
         entry = next(entries, None)
@@ -107,6 +152,7 @@ class Changed:
             seen.add(item.path)
             known = base.get(item.path)
             same = known == (item.status.st_ctime_ns, stat.S_IFMT(item.status.st_mode))
-            if not same and item.path not in ENGINE_FILES:
+            if not same:
                 self.items.append((item.path, known is not None, item.status))
+        self.cut = is_cut(self.trouble)
         self.removed = [path for path in base if path not in seen]
