@@ -254,6 +254,16 @@ def test_strings_are_found_only_in_what_changed_unless_everywhere_is_asked(host:
     assert not host.find(["Linux-PAM"])
 
 
+def test_what_runs_on_a_copy_can_be_ended(host: Host) -> None:
+    ended = host.run(["/bin/sh", "-c", "trap 'exit 7' TERM; kill -TERM $$; exit 0"])
+    assert ended.exit_code == 7
+    assert host.run(["/bin/sh", "-c", "kill -TERM $$; exit 0"]).exit_code == -15
+    # Services of the boot, too.
+    host.run(["/usr/sbin/service", "cron", "stop"])
+    assert "cron" not in {process.name for process in host.processes()}
+    host.run(["/usr/sbin/service", "cron", "start"])
+
+
 def test_what_a_restart_does_not_keep_is_looked_at_on_demand(host: Host) -> None:
     host.run(["/bin/sh", "-c", "printf 1000412345 > /run/left; printf 1000412345 > /dev/shm/left"])
     assert not host.leaks(["1000412345"])

@@ -453,7 +453,8 @@ def answered(question: Json, source: BinaryIO) -> Json:
 
 def main() -> None:
     """Answer until standard input ends."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # Not SIG_IGN: whatever is started here would inherit that, and no service or script could be ended.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     out = os.dup(1)
     source = os.fdopen(os.dup(0), "rb", buffering=1 << 18)
     os.umask(0)
