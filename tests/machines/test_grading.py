@@ -117,6 +117,25 @@ def test_a_lab_is_failed_untouched_passed_when_repaired_and_graded_again_from_th
         regrade(running.installation, running.lab, running.trainee, 9)
 
 
+def test_a_score_is_supervised_when_the_trainers_installation_says_so_and_no_attempt_was_applied(
+    start_with: StartWith,
+) -> None:
+    running = start_with()
+    assert graded(running).scorecard.assurance == "practice"
+
+    def supervised() -> Graded:
+        return grade_run(
+            running.installation, running.lab, running.trainee, later=False, assurance="supervised"
+        )
+
+    first = supervised()
+    assert first.scorecard.stamps == ("supervised",)
+    again = regrade(running.installation, running.lab, running.trainee, first.number)
+    assert again.scorecard.stamps == ("supervised", "attempt 2 graded again")
+    running.installation.state.flag(running.trainee, running.lab.id, "attempt")
+    assert supervised().scorecard.stamps == ("practice",)
+
+
 def test_a_failing_guard_withholds_the_points_it_protects(start_with: StartWith) -> None:
     running = start_with()
     running.box.sh(FIX + "echo nothing > /srv/secret.txt")

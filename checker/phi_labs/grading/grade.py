@@ -40,7 +40,7 @@ from phi_labs.lifecycle.runs import need_live_run
 from phi_labs.lifecycle.state import AttemptFolder
 from phi_labs.model.lab import Lab
 from phi_labs.model.run import Run
-from phi_labs.model.scorecard import About, CheckOutcome, Scorecard, score
+from phi_labs.model.scorecard import About, Assurance, CheckOutcome, Scorecard, score
 
 CIRCUMSTANCES = "circumstances.json"
 
@@ -61,14 +61,22 @@ class Graded:
     seconds: Mapping[str, float]
 
 
-def grade_run(
-    installation: Installation, lab: Lab, trainee: str, *, later: bool = True, background: bool = True
+def grade_run(  # noqa: PLR0913 - what decides a grading
+    installation: Installation,
+    lab: Lab,
+    trainee: str,
+    *,
+    later: bool = True,
+    background: bool = True,
+    assurance: Assurance = "practice",
 ) -> Graded:
     """Grade the current state of a trainee's run; the trainee keeps working.
 
     A probe that dies on the way is replaced, and everything is done once more.
 
     Args:
+        assurance: what the scorecard says of its worth; a run that a prepared attempt was applied to stays
+            practice.
         later: leave the removal of clones to somebody else.
         background: with ``later``, have it done by a process in the background, at once.
 
@@ -77,18 +85,24 @@ def grade_run(
         NotGraded: our trouble; no attempt was counted.
     """
     try:
-        graded = _grade_once(installation, lab, trainee, later=later, second_try=False)
+        graded = _grade_once(installation, lab, trainee, assurance, later=later, second_try=False)
     except NotGraded as error:
         if not isinstance(error.__cause__, ProbeGone):
             raise
-        graded = _grade_once(installation, lab, trainee, later=later, second_try=True)
+        graded = _grade_once(installation, lab, trainee, assurance, later=later, second_try=True)
     if later and background:
         request_spares(installation, lab)
     return graded
 
 
-def _grade_once(
-    installation: Installation, lab: Lab, trainee: str, *, later: bool, second_try: bool
+def _grade_once(  # noqa: PLR0913 - what decides a grading
+    installation: Installation,
+    lab: Lab,
+    trainee: str,
+    assurance: Assurance,
+    *,
+    later: bool,
+    second_try: bool,
 ) -> Graded:
     stages = Stages()
     checks = expected_checks(lab)
@@ -98,7 +112,7 @@ def _grade_once(
         _attempt(installation, run) as attempt,
         _job(installation, lab, run, manifest, checks, stages, later) as job,
     ):
-        job.circumstances, job.second_try = _circumstances(installation, run), second_try
+        job.circumstances, job.second_try = _circumstances(installation, run, assurance), second_try
         look_at_live(job)
         helpers = begin(job)
         with Asking(job, helpers) as asking:
@@ -224,9 +238,11 @@ def _questioned(job: Job, submission: Submission, asking: Asking) -> list[CheckO
 # -- scoring and keeping ---------------------------------------------------------------------
 
 
-def _circumstances(installation: Installation, run: Run) -> Circumstances:
+def _circumstances(installation: Installation, run: Run, assurance: Assurance) -> Circumstances:
     hints = installation.state.hints(run.trainee, run.lab, run.retry)
-    return Circumstances(hints, installation.state.flags(run.trainee, run.lab).get("rescue", False))
+    flags = installation.state.flags(run.trainee, run.lab)
+    worth: Assurance = "practice" if flags.get("attempt") else assurance
+    return Circumstances(hints, flags.get("rescue", False), worth)
 
 
 def _read_circumstances(attempt: AttemptFolder) -> Circumstances:
@@ -243,6 +259,7 @@ def _scored(job: Job, outcomes: list[CheckOutcome]) -> Scorecard:
         job.expected or [check.expected for check in job.checks],
         outcomes,
         hint_costs=costs,
+        assurance=job.circumstances.assurance,
         rescue_used=job.circumstances.rescue,
     )
 

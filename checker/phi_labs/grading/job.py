@@ -16,7 +16,7 @@ from phi_labs.lifecycle.installation import Installation
 from phi_labs.lifecycle.pool import Lease, network_for, take
 from phi_labs.model.lab import Lab
 from phi_labs.model.run import Run
-from phi_labs.model.scorecard import ExpectedCheck
+from phi_labs.model.scorecard import Assurance, ExpectedCheck
 from phi_labs.probe.client import Probe
 
 WORKER = "worker"
@@ -45,10 +45,12 @@ class Circumstances:
     Attributes:
         hints: objective id -> how many of its hints were taken.
         rescue: whether the root console was used.
+        assurance: supervised or practice.
     """
 
     hints: dict[str, int] = field(default_factory=dict)
     rescue: bool = False
+    assurance: Assurance = "practice"
 
 
 @dataclass
