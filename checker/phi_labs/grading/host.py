@@ -10,6 +10,7 @@ import base64
 import ipaddress
 import re
 import secrets
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -38,6 +39,12 @@ _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 SSH_PORT = 22
 SSHD = "/usr/sbin/sshd"
 FAKETIME = "/usr/$LIB/faketime/libfaketime.so.1"  # the loader puts its own word for $LIB
+# Where the image's name service looks; systemd's part of it is not installed and answers nothing.
+NAME_SOURCES = ("files", "systemd")
+_NAME_SERVICE = re.compile(r"^[ \t]*(passwd|group|shadow|initgroups)[ \t]*:([^#\n]*)", re.MULTILINE)
+NO_DIRECTORY = ("ENOTDIR", "ELOOP", "ENAMETOOLONG")
+LOOKS = 5
+BETWEEN_LOOKS = 0.01  # seconds
 Connect = Callable[[str], Any]
 
 
@@ -173,6 +180,7 @@ class Host:
         self._interpreter = interpreter
         self._connect = connect
         self._memory: dict[Any, Any] = {}
+        self._seen: dict[str, list[int]] = {}
         # Unique: the probe remembers a walk per generation, and this machine's pid outlives a grading.
         self._generation = secrets.token_hex(8)
 
@@ -229,7 +237,10 @@ class Host:
 
     def listing(self, path: str) -> list[str]:
         """Names in a directory, sorted; none when it is no directory."""
-        names: list[str] = self.question("list", path=path, limit=LIST_LIMIT).get("names", [])
+        answer = self.question("list", path=path, limit=LIST_LIMIT)
+        nothing = answer.get("gone") or answer.get("errno") in NO_DIRECTORY
+        assert "names" in answer or nothing, f"{path} cannot be listed"
+        names: list[str] = answer.get("names", [])
         return names
 
     def read(self, path: str, limit: int) -> bytes:
@@ -284,9 +295,45 @@ class Host:
         found = self._sweep(frozenset(identifiers), everywhere, live=self._live or volatile)
         if readable_by is None:
             return found
-        paths = list(found.paths)
-        open_to = {path for path, can in zip(paths, self.can(readable_by, paths, "read"), strict=True) if can}
+        open_to = self._open_to(readable_by, list(found.paths))
         return Leaks([leak for leak in found if leak.path in open_to], found.notes)
+
+    def _open_to(self, user: str, paths: Sequence[str]) -> set[str]:
+        """Those of the files a sweep found that an account can open.
+
+        A file whose permissions move while it is looked at counts as open: a process that closes it
+        whenever somebody looks closes nothing.
+        """
+        shut = [path for path, can in zip(paths, self.can(user, paths, "read"), strict=True) if not can]
+        moving = {path: self._seen[path] for path in shut if path in self._seen}
+        account = self.accounts.users.get(user)
+        if account is None:
+            return set()
+        opened: set[str] = set()
+        for _ in range(LOOKS):
+            if not moving:
+                break
+            can, looks = self._can_and_looks(account, list(moving))
+            opened |= {path for path, may in zip(moving, can, strict=True) if may}
+            pairs = list(zip(moving, looks, strict=True))
+            moving = {path: now for path, now in pairs if now and not _settled(moving[path], now)}
+            if moving:
+                time.sleep(BETWEEN_LOOKS)
+        return set(paths) - set(shut) | opened | moving.keys()
+
+    def _can_and_looks(
+        self, account: Account, paths: Sequence[str]
+    ) -> tuple[list[bool], list[list[int] | None]]:
+        """Whether an account can open each file, and how each looks at that moment."""
+        answer = self._must(
+            "can",
+            uid=account.uid,
+            gid=account.gid,
+            groups=sorted(self.accounts.gids_of(account.name)),
+            items=[(path, "read") for path in paths],
+            looks=True,
+        )
+        return answer["can"], answer["looks"]
 
     def find(self, strings: Iterable[str]) -> Leaks:
         """Where strings stand in what changed since the image; as ``leaks`` without a persona."""
@@ -313,6 +360,10 @@ class Host:
             limit_bytes=SWEEP_BYTES,
             within=SWEEP_SECONDS,
         )
+        blocked = answer["blocked"]
+        if blocked:
+            raise ProbeError(f"{self.name} cannot be searched: /{blocked[0][0]}: {blocked[0][1]}")
+        self._seen.update(answer["seen"])
         found = [
             Leak(path, container, frozenset(strings[number] for number in numbers))
             for path, container, numbers in answer["hits"]
@@ -347,12 +398,20 @@ class Host:
     @property
     def sshd_config(self) -> dict[str, list[str]]:
         """The SSH server's effective options (lower-case keys), as the pristine ``sshd -T`` reads them."""
-        options: dict[str, list[str]] = self._remembered("sshd", lambda: self._reader().sshd(self._machine))
+        options: dict[str, list[str]] = self._remembered("sshd", self._read_sshd)
         return options
 
     def sshd_config_for(self, user: str, address: str = "192.0.2.1") -> dict[str, list[str]]:
         """The options that hold for one user's connection, Match blocks resolved."""
-        return self._reader().sshd(self._machine, f"user={user},host={address},addr={address}")
+        return self._read_sshd(f"user={user},host={address},addr={address}")
+
+    def _read_sshd(self, connection: str | None = None) -> dict[str, list[str]]:
+        """The files' options, if the server that runs goes by these files alone."""
+        for server in self._must("servers", port=SSH_PORT)["servers"]:
+            title = server["title"]
+            plain = server["program"] != SSHD or title.startswith(f"sshd: {SSHD} [listener]")
+            assert plain, "sshd was started with options of its own, beside its configuration"
+        return self._reader().sshd(self._machine, connection)
 
     def logrotate(self) -> list[Rotation]:
         """What the daily logrotate run would do, as the pristine ``logrotate -d`` reads it."""
@@ -437,13 +496,17 @@ class Host:
     def forget(self) -> None:
         """Forget what was remembered: the machine may have changed."""
         self._memory.clear()
+        self._seen.clear()
         self._generation = secrets.token_hex(8)
 
     # -- asking ------------------------------------------------------------------------------
 
     def question(self, op: str, **fields: Any) -> dict[str, Any]:
         """Ask the probe about this machine; an answer may hold ``refused``."""
-        return self._probe.ask(op, pid=self._machine.pid, **fields)
+        answer = self._probe.ask(op, pid=self._machine.pid, **fields)
+        if answer.get("refused", "").startswith("ended:"):  # it must not look as if nothing were there
+            raise ProbeError(f"{self.name} has ended")
+        return answer
 
     def pristine_question(self, op: str, **fields: Any) -> dict[str, Any]:
         """Ask the same about a pristine machine of the same image."""
@@ -471,8 +534,20 @@ class Host:
         texts = []
         for name in ("passwd", "group", "shadow"):
             answer = self.question("read", path=f"/etc/{name}", limit=ACCOUNT_FILE_LIMIT)
+            assert "data" in answer, f"/etc/{name} cannot be read"
+            assert answer["size"] <= ACCOUNT_FILE_LIMIT, f"/etc/{name} is too large to be read"
             texts.append(_decoded(answer))
+        self._expect_plain_name_service()
         return parse_accounts(*texts)
+
+    def _expect_plain_name_service(self) -> None:
+        """Accounts come from the files that are read here, and from nowhere else."""
+        text = _decoded(self.question("read", path="/etc/nsswitch.conf", limit=ACCOUNT_FILE_LIMIT))
+        for database, sources in _NAME_SERVICE.findall(text):
+            others = [word for word in sources.split() if word not in NAME_SOURCES]
+            assert not others, (
+                f"/etc/nsswitch.conf takes {database} from {others[0]}, not from the files alone"
+            )
 
     def _read_sudoers(self) -> Sudoers:
         return self._reader().sudoers(self._machine, self.accounts)
@@ -498,6 +573,12 @@ def _date_forms(text: str) -> tuple[str, ...]:
     with suppress(ValueError):  # 30 February is no date
         return date_forms(date.fromisoformat(text))
     return ()
+
+
+def _settled(before: Sequence[int], now: Sequence[int]) -> bool:
+    """Whether nothing changed between two looks at a file but, at most, what was written to it."""
+    (changed, written, *rights), (changed_now, written_now, *rights_now) = before, now
+    return changed == changed_now or (written != written_now and rights == rights_now)
 
 
 def _moved_clock(clock: str) -> dict[str, str]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os.path
 import re
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,11 +23,25 @@ from phi_labs.probe.client import Probe
 from phi_labs.probe.hands_client import Ran
 
 DEADLINE = 10.0
+SUDO_CONF = "/etc/sudo.conf"
+# What the interpreter's own programs run from or go by: a copy of the trainee's would run there.
+PROGRAM_PLACES = (
+    "usr",
+    "bin",
+    "sbin",
+    *("lib", "lib32", "lib64", "libx32"),
+    *("dev", "proc", "sys"),
+    *("etc/ld.so.preload", "etc/ld.so.cache", "etc/ld.so.conf", "etc/ld.so.conf.d", "etc/nsswitch.conf"),
+    *("etc/sudo.conf", "etc/passwd", "etc/group", "etc/shadow"),
+)
 # Configuration may pull in files from anywhere: what is included is copied as well, some levels deep.
-_SUDO_INCLUDE = re.compile(r"^\s*[#@]include(?:dir)?\s+\"?([^\"\n]+?)\"?\s*$", re.MULTILINE)
-_SSHD_INCLUDE = re.compile(r"^\s*include[\s=]+(.+?)\s*$", re.MULTILINE | re.IGNORECASE)
-_ROTATE_INCLUDE = re.compile(r"^\s*include\s+(\S+)\s*$", re.MULTILINE)
+_SUDO_INCLUDE = re.compile(r"^[ \t]*(?:@|#(?=include))(?:include|includedir)\b(.*)$", re.MULTILINE)
+_SUDO_PATH = re.compile(r"\s+(?:\"([^\"\\]+)\"|([^\s\"\\]+))\s*(?:#.*)?")
+_SSHD_INCLUDE = re.compile(r"^[ \t]*\"?include\"?[ \t=]+(.+?)[ \t]*$", re.MULTILINE | re.IGNORECASE)
+_ROTATE_INCLUDE = re.compile(r"^[ \t]*include[ \t]+(\S+)[ \t]*$", re.MULTILINE)
 INCLUDE_LEVELS = 5
+ENTRIES = 1000
+Includes = Callable[[str], Iterable[str]]
 TEXT_LIMIT = 256 * 1024
 _ROTATING = re.compile(r"^rotating pattern: (.*?)\s+(forced from command line|after .*?|weekly|monthly|yearly|hourly|[0-9]+ bytes)\s*\((-?\d+|no old logs will be kept).*?\)", re.MULTILINE)  # fmt: skip # noqa: E501
 
@@ -61,7 +77,11 @@ class Sudoers:
 
         Args:
             groups: names of the user's groups; by default those of the machine's own files.
+
+        Raises:
+            AssertionError: the rules are not valid.
         """
+        self._expect_valid()
         found = []
         for spec in self._data.get("User_Specs", ()):
             if self._applies(spec.get("User_List", ()), user, groups):
@@ -71,8 +91,13 @@ class Sudoers:
     @property
     def defaults(self) -> list[dict[str, Any]]:
         """The Defaults lines as cvtsudoers gives them."""
+        self._expect_valid()
         lines: list[dict[str, Any]] = self._data.get("Defaults", [])
         return lines
+
+    def _expect_valid(self) -> None:
+        """Rules that are refused say nothing, while sudo itself may go by those that it understands."""
+        assert self.valid, "sudo's rules are not valid"
 
     def _applies(self, members: Iterable[dict[str, Any]], user: str, groups: Iterable[str] | None) -> bool:
         """The last member that names the user decides, as in sudo itself."""
@@ -119,7 +144,9 @@ class Interpreter:
 
     def sudoers(self, target: Machine, accounts: Accounts) -> Sudoers:
         """Read /etc/sudoers and what it includes."""
-        self._lay_out(target, ["/etc/sudoers", "/etc/sudoers.d"], _SUDO_INCLUDE, "/etc")
+        own, given = (_active(self._text(machine, SUDO_CONF)) for machine in (self.machine, target))
+        assert own == given, f"sudo's rules cannot be read while {SUDO_CONF} differs from the image"
+        self._lay_out(target, ["/etc/sudoers", "/etc/sudoers.d"], _sudo_includes, "/etc")
         checked = self._run(["/usr/sbin/visudo", "-c"])
         converted = self._run(["/usr/bin/cvtsudoers", "-e", "-f", "json", "/etc/sudoers"])
         try:
@@ -133,7 +160,7 @@ class Interpreter:
         """The effective server configuration; ``connection`` as for ``sshd -C`` resolves Match blocks."""
         # moduli is half a megabyte that no option depends on.
         paths = [path for path in self._entries(target, "/etc/ssh") if not path.endswith("/moduli")]
-        self._lay_out(target, paths, _SSHD_INCLUDE, "/etc/ssh")
+        self._lay_out(target, paths, _sshd_includes, "/etc/ssh")
         extra = ["-C", connection] if connection else []
         self._run(["/bin/mkdir", "-p", "/run/sshd"])
         ran = self._run(["/usr/sbin/sshd", "-T", *extra])
@@ -146,7 +173,7 @@ class Interpreter:
 
     def logrotate(self, target: Machine) -> list[Rotation]:
         """What the daily logrotate run would do, as ``logrotate -d`` reads the configuration."""
-        self._lay_out(target, ["/etc/logrotate.conf", "/etc/logrotate.d"], _ROTATE_INCLUDE, "/etc")
+        self._lay_out(target, ["/etc/logrotate.conf", "/etc/logrotate.d"], _ROTATE_INCLUDE.findall, "/etc")
         ran = self._run(["/usr/sbin/logrotate", "-d", "/etc/logrotate.conf"])
         text = (ran.stdout + ran.stderr).decode(errors="replace")
         return [
@@ -158,46 +185,86 @@ class Interpreter:
             for patterns, interval, kept in _ROTATING.findall(text)
         ]
 
-    def _lay_out(self, target: Machine, paths: Sequence[str], include: re.Pattern[str], base: str) -> None:
+    def _lay_out(self, target: Machine, paths: Sequence[str], include: Includes, base: str) -> None:
         """Replace these paths of the interpreter, and what they include, by copies of the target's."""
-        wanted = list(paths)
+        wanted = [os.path.normpath(path) for path in paths]
         for _ in range(INCLUDE_LEVELS):
-            more = [path for path in self._included(target, wanted, include, base) if path not in wanted]
+            found = map(os.path.normpath, self._included(target, wanted, include, base))
+            more = [path for path in found if path not in wanted]
+            strange = next((path for path in more if _is_program_place(path)), None)
+            assert strange is None, f"{paths[0]} includes {strange}, which is no place for configuration"
             if not more:
                 break
-            wanted += more
+            wanted += dict.fromkeys(more)
+        else:
+            raise AssertionError(f"what {paths[0]} includes is nested too deeply")
         new = [path for path in dict.fromkeys(wanted) if path not in self._laid_out]
         if not new:
             return
         archive = io.BytesIO()
-        self.probe.capture_paths(target.pid, new, archive)
+        taken = self.probe.capture_paths(target.pid, new, archive, not_below=PROGRAM_PLACES)
+        missed = next((f"/{path}: {reason}" for path, reason in taken.missed), None)
+        assert missed is None, f"not all of {paths[0]} and what it includes can be read: {missed}"
         archive.seek(0)
         if self.machine.hands is None:
             raise ProbeError("the interpreter has no hands")
         self.machine.hands.apply([path.strip("/") for path in new], archive)
         self._laid_out.update(new)
 
-    def _included(
-        self, target: Machine, paths: Sequence[str], include: re.Pattern[str], base: str
-    ) -> list[str]:
+    def _included(self, target: Machine, paths: Sequence[str], include: Includes, base: str) -> list[str]:
         """What the files at ``paths`` (directories: the files in them) include, wildcards cut off."""
         files = [file for path in paths for file in (path, *self._entries(target, path))]
         texts = (self._text(target, file) for file in dict.fromkeys(files))
-        named = (word for text in texts for match in include.findall(text) for word in match.split())
+        named = (word for text in texts for word in include(text))
         return [_without_wildcards(path if path.startswith("/") else f"{base}/{path}") for path in named]
 
     def _entries(self, target: Machine, path: str) -> list[str]:
-        answer = self.probe.ask("list", pid=target.pid, path=path, limit=1000)
+        answer = self.probe.ask("list", pid=target.pid, path=path, limit=ENTRIES)
+        assert not answer.get("too_many"), f"{path} holds too many files for configuration"
         return [f"{path}/{name}" for name in answer.get("names", ())]
 
     def _text(self, target: Machine, path: str) -> str:
         answer = self.probe.ask("read", pid=target.pid, path=path, limit=TEXT_LIMIT)
+        assert answer.get("size", 0) <= TEXT_LIMIT, f"{path} is too large for configuration"
         return base64.b64decode(answer.get("data", "")).decode(errors="surrogateescape")
 
     def _run(self, argv: Sequence[str]) -> Ran:
         if self.machine.hands is None:
             raise ProbeError("the interpreter has no hands")
         return self.machine.hands.run(argv, uid=0, gid=0, groups=[], timeout=DEADLINE)
+
+
+def _sudo_includes(text: str) -> Iterable[str]:
+    """The paths after @include and @includedir; a way to write one that is not understood is refused.
+
+    A folder that is included and not there is no error to sudo, so none may be overlooked.
+    """
+    for rest in _SUDO_INCLUDE.findall(text):
+        path = _SUDO_PATH.fullmatch(rest)
+        assert path is not None, "sudo's rules include something with an unusual name"
+        yield path[1] or path[2]
+
+
+def _sshd_includes(text: str) -> Iterable[str]:
+    """The paths and patterns after Include, quoted or not."""
+    for words in _SSHD_INCLUDE.findall(text):
+        try:
+            yield from shlex.split(words, comments=True)
+        except ValueError as error:
+            raise AssertionError("sshd's configuration includes something with an unusual name") from error
+
+
+def _active(text: str) -> list[str]:
+    """The lines of a configuration that are no comments."""
+    lines = (line.strip() for line in text.splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _is_program_place(path: str) -> bool:
+    relative = path.strip("/")
+    return any(
+        relative == place or relative.startswith(place + "/") or not relative for place in PROGRAM_PLACES
+    )
 
 
 def _without_wildcards(path: str) -> str:

@@ -136,10 +136,16 @@ class Probe:
         limits = {"limit_bytes": CAPTURE_BYTES, "limit_entries": CAPTURE_ENTRIES}
         return self._capture({"pid": pid, "key": key, **limits}, sink, seconds)
 
-    def capture_paths(self, pid: int, paths: Sequence[str], sink: BinaryIO) -> CaptureResult:
-        """Write an archive of just these paths (and what is below them), changed or not."""
+    def capture_paths(
+        self, pid: int, paths: Sequence[str], sink: BinaryIO, *, not_below: Sequence[str] = ()
+    ) -> CaptureResult:
+        """Write an archive of just these paths (and what is below them), changed or not.
+
+        What lies in one of the places ``not_below`` is missed, also when a link leads there.
+        """
         limits = {"limit_bytes": 16 * 1024 * 1024, "limit_entries": 5000}
-        return self._capture({"pid": pid, "paths": list(paths), **limits}, sink, WALK_DEADLINE)
+        fields = {"pid": pid, "paths": list(paths), "not_below": list(not_below), **limits}
+        return self._capture(fields, sink, WALK_DEADLINE)
 
     def _capture(self, fields: Mapping[str, Any], sink: BinaryIO, seconds: float) -> CaptureResult:
         self._wire.say({"op": "capture", **fields})

@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from phi_labs.probe.agent.kernel import READ, extents, openat2
 from phi_labs.probe.agent.memory import Memory
 from phi_labs.probe.agent.stream import Json, Out
-from phi_labs.probe.agent.walking import ENGINE_FILES, Walked, below, walk
+from phi_labs.probe.agent.walking import ENGINE_FILES, Walked, below, is_cut, told, walk
 
 CHUNK = 1 << 20
 CHOSEN_LIMIT = 400
 MAX_LINKS = 200
+UNENDING = frozenset({stat.S_IFIFO, stat.S_IFCHR, stat.S_IFBLK})
 
 
 def attributes(fd: int) -> dict[str, str]:
@@ -99,13 +100,10 @@ class Capture:
                 raise OSError(errno.ESTALE, "changed while it was captured")
             found = extents(fd, now.st_size)
             total = sum(length for _, length in found)
-            if total > self.left:
-                self.missed.append([item.path, f"{total} bytes: more than one submission may hold"])
-                return
-            self.left -= total
-            self.bytes += total
             head.update(n=now.st_size, e=found, x=attributes(fd))
-            self._emit(head)
+            if not self._emit(head, total):
+                return
+            self.bytes += total
             for offset, length in found:
                 self._copy(fd, offset, length)
         finally:
@@ -120,17 +118,27 @@ class Capture:
             offset += len(data)
             length -= len(data)
 
-    def _emit(self, head: Json) -> None:
+    def _emit(self, head: Json, data: int = 0) -> bool:
+        """Write a record's head, unless it or the data that belongs to it is too much.
+
+        Names and attributes count as well: paths may be long, attributes many.
+        """
+        text = json.dumps(head, separators=(",", ":")).encode()
+        if data + len(text) > self.left:
+            self.missed.append([head["p"], f"{data + len(text)} bytes: more than one submission may hold"])
+            return False
+        self.left -= data + len(text)
         self.entries += 1
         self.entries_left -= 1
-        text = json.dumps(head, separators=(",", ":")).encode()
         self._out.chunk(struct.pack(">I", len(text)) + text)
+        return True
 
 
 def answer_capture(memory: Memory, question: Json) -> Json:
     """Stream every changed path of ``pid``; answer what is gone and what was missed.
 
-    With ``paths``, only those (files, or directories with what they hold) are taken, changed or not.
+    With ``paths``, only those (files, or directories with what they hold) are taken, changed or not; what
+    lies in one of the places ``not_below`` is missed, also when it is reached through a link.
     """
     root = memory.roots[question["pid"]]
     trouble: list[list[str]] = []
@@ -139,9 +147,15 @@ def answer_capture(memory: Memory, question: Json) -> Json:
     removed: list[str] = []
     walked = 0
     if "paths" in question:
+        kept_out = tuple(question.get("not_below", ()))
         for item in chosen(root, question["paths"], trouble):
             walked += 1
-            capture.add(item)
+            if any(item.path == place or item.path.startswith(place + "/") for place in kept_out):
+                trouble.append([item.path, "no place for configuration"])
+            elif kept_out and stat.S_IFMT(item.status.st_mode) in UNENDING:
+                trouble.append([item.path, "no regular file"])
+            else:
+                capture.add(item)
     else:
         base = memory.baseline(question["key"])
         seen = set()
@@ -155,13 +169,14 @@ def answer_capture(memory: Memory, question: Json) -> Json:
             if known is not None and known[1] != kind:
                 removed.append(item.path)
             capture.add(item)
-        removed += [path for path in base if path not in seen and path not in ENGINE_FILES]
+        if not is_cut(trouble):
+            removed += [path for path in base if path not in seen and path not in ENGINE_FILES]
     memory.out.chunk(b"")
     return {
         "entries": capture.entries,
         "bytes": capture.bytes,
         "walked": walked,
-        "missed": (capture.missed + trouble)[:200],
+        "missed": told(capture.missed + trouble, 200),
         "missed_count": len(capture.missed) + len(trouble),
         "removed": sorted(removed, key=lambda path: -path.count("/")),
     }

@@ -11,7 +11,7 @@ from phi_labs.probe.agent.kernel import Refused, open_inside
 from phi_labs.probe.agent.memory import Memory
 from phi_labs.probe.agent.questions import described
 from phi_labs.probe.agent.stream import Json
-from phi_labs.probe.agent.walking import ENGINE_FILES, cache_file, listing, load_baseline
+from phi_labs.probe.agent.walking import ENGINE_FILES, cache_file, listing, load_baseline, told
 
 
 def answer_baseline(memory: Memory, question: Json) -> Json:
@@ -30,6 +30,8 @@ def answer_baseline(memory: Memory, question: Json) -> Json:
 def answer_changes(memory: Memory, question: Json) -> Json:
     """Paths that differ from the pristine image: [path, known before, status, file capabilities]."""
     found = memory.changed(question)
+    if found.cut:
+        raise Refused("more paths than can be looked at")
     if len(found.items) > question["limit"]:
         raise Refused(f"more than {question['limit']} paths changed")
     root = memory.roots[question["pid"]]
@@ -40,7 +42,7 @@ def answer_changes(memory: Memory, question: Json) -> Json:
             if path not in ENGINE_FILES
         ],
         "removed": [path for path in found.removed if path not in ENGINE_FILES],
-        "trouble": found.trouble[:200],
+        "trouble": told(found.trouble, 200),
     }
 
 

@@ -41,15 +41,23 @@ class Memory:
             raise Refused(f"no baseline of image {key}")
         return known
 
+    def forget(self, question: Json) -> None:
+        """Forget a walk, so that the next question of this kind makes a new one."""
+        self.walks.pop(_walk_key(question), None)
+
     def changed(self, question: Json) -> Changed:
         """The machine's differences to image ``key`` (all its paths without one), at this ``generation``."""
-        pid, key, live = question["pid"], question.get("key") or "", question.get("live", False)
+        walked = pid, key, live = _walk_key(question)
         generation: str = question["generation"]
-        known = self.walks.get((pid, key, live))
+        known = self.walks.get(walked)
         if known is None or known[0] != generation:
             base = self.baseline(key) if key else {}
             known = (generation, Changed(self.roots[pid], base, live))
             if len(self.walks) >= WALKS_LIMIT:
                 self.walks.clear()
-            self.walks[pid, key, live] = known
+            self.walks[walked] = known
         return known[1]
+
+
+def _walk_key(question: Json) -> tuple[int, str, bool]:
+    return question["pid"], question.get("key") or "", question.get("live", False)

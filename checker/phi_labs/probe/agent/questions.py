@@ -107,7 +107,8 @@ def answer_list(memory: Memory, question: Json) -> Json:
         with os.scandir(fd) as entries:
             for entry in entries:
                 if len(names) >= question["limit"]:
-                    raise Refused(f"{question['path']} has more than {question['limit']} entries")
+                    refused = f"{question['path']} has more than {question['limit']} entries"
+                    return {"refused": refused, "too_many": True}
                 names.append(entry.name)
         return {"names": sorted(names)}
     finally:
@@ -160,10 +161,33 @@ def acting_as(uid: int, gid: int, groups: list[int]) -> Iterator[None]:
 
 
 def answer_can(memory: Memory, question: Json) -> Json:
-    """For each [path, how]: may this uid with these groups do that? Answered by the kernel."""
+    """For each [path, how]: may this uid with these groups do that? Answered by the kernel.
+
+    With ``looks``, also how each path looks at this moment.
+    """
     root = memory.roots[question["pid"]]
     with acting_as(question["uid"], question["gid"], question["groups"]):
-        return {"can": [can_open(root, path, how) for path, how in question["items"]]}
+        can = [can_open(root, path, how) for path, how in question["items"]]
+    return {"can": can, **({"looks": looks(root, question["items"])} if question.get("looks") else {})}
+
+
+def looks(root: int, items: list[list[str]]) -> list[list[int] | None]:
+    """What decides who can open each path, and when it changed; None where there is nothing."""
+    found: list[list[int] | None] = []
+    for path, _ in items:
+        try:
+            fd = open_inside(root, path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            found.append(None)
+            continue
+        found.append(look_of(os.fstat(fd)))
+        os.close(fd)
+    return found
+
+
+def look_of(status: os.stat_result) -> list[int]:
+    """Times of the last change of a file and of its content, then mode, owner and group."""
+    return [status.st_ctime_ns, status.st_mtime_ns, status.st_mode, status.st_uid, status.st_gid]
 
 
 def lab_processes(pid: int) -> Iterator[str]:
@@ -207,7 +231,10 @@ def answer_servers(_memory: Memory, question: Json) -> Json:
         with contextlib.suppress(OSError):
             folder = f"/proc/{name}/fd"
             if any(os.readlink(f"{folder}/{fd}") in sockets for fd in os.listdir(folder)):
-                found.append({"program": os.readlink(f"/proc/{name}/exe"), "mapped": mapped_files(name)})
+                with open(f"/proc/{name}/cmdline", "rb") as file:
+                    title = os.fsdecode(file.read(4096)).rstrip("\0").replace("\0", " ")
+                program = os.readlink(f"/proc/{name}/exe")
+                found.append({"program": program, "title": title, "mapped": mapped_files(name)})
     return {"servers": found}
 
 

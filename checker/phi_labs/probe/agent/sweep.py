@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -11,17 +12,25 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 from phi_labs.probe.agent.base64_runs import AROUND, Runs, Spots, decoded
-from phi_labs.probe.agent.kernel import READ, extents, open_inside
+from phi_labs.probe.agent.kernel import READ, Refused, extents, open_inside
 from phi_labs.probe.agent.memory import Held, Memory
 from phi_labs.probe.agent.patterns import Patterns
 from phi_labs.probe.agent.pieces import Damaged, Opener, Stream
+from phi_labs.probe.agent.questions import look_of
 from phi_labs.probe.agent.stream import Json
 from phi_labs.probe.agent.unpacking import HEAD, kind_of
+from phi_labs.probe.agent.walking import shortened
 
 CHUNK = 1 << 20
 HELD_LIMIT = 100_000
 PATTERNS_LIMIT = 8
 NOTES_LIMIT = 200
+BLOCKED_TOLD = 20
+HITS_LIMIT = 20_000
+LOOKS = 4
+# A path leads elsewhere, or nowhere, since it was listed.
+MOVED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO})
+NOT_THERE = os.strerror(errno.ENOENT)
 NESTING = 8
 # What one file may expand to: more than honest files do, and little enough for many bombs.
 EXPANDED_LEAST = 64 << 20
@@ -82,15 +91,23 @@ class Sweep:
         self._expanded = 0
         self._path = ""
         self.notes: list[list[str]] = []
+        self.blocked: list[list[str]] = []
+        self.gone: list[list[str]] = []
 
     def path(self, root: int, path: str) -> Held:
-        """(container, numbers of the strings found) for each layer of the file at a path."""
+        """(container, numbers of the strings found) for each layer of the file at a path.
+
+        What cannot be opened, and what the sweep's own limits leave out, is ``blocked``; what is there no
+        more, or is something else by now, is ``gone``.
+        """
         self._path = path
         try:
             self._budget.spend(0)
             fd = open_inside(root, path, READ | os.O_NOFOLLOW)
         except (OSError, Unread) as error:
             self._note(str(error))
+            lost = isinstance(error, OSError) and error.errno in MOVED
+            (self.gone if lost else self.blocked).append([path, str(error)])
             return []
         try:
             return self.file(fd, path) if stat.S_ISREG(os.fstat(fd).st_mode) else []
@@ -106,6 +123,7 @@ class Sweep:
             self._look(data_of(fd), layer)
         except Unread as reason:
             self._note(str(reason))
+            self.blocked.append([path, str(reason)])
         return [
             ("+".join(names) or "plain", sorted(numbers)) for names, numbers in layer.found.items() if numbers
         ]
@@ -237,11 +255,31 @@ def answer_sweep(memory: Memory, question: Json) -> Json:
     ``key``: only what changed since that image; without it everything. ``live``: also what a
     restart would not keep, such as /run and /dev/shm. ``also``: more spellings, as [text, number
     of the string].
+
+    The answer says which files could not be read at all (``blocked``) and how those looked that hold
+    something (``seen``). When files were moved meanwhile, all is looked at again, a few times.
     """
-    root, found = memory.roots[question["pid"]], memory.changed(question)
     asked, patterns = patterns_of(memory, question["strings"], question.get("also", []))
     sweep = Sweep(patterns, question["limit_bytes"], question["within"])
+    for _ in range(LOOKS):
+        sweep.gone.clear()
+        answer, trouble = swept(memory, question, sweep, asked)
+        if not sweep.gone:
+            break
+        memory.forget(question)
+    if len(memory.held) > HELD_LIMIT:
+        memory.held.clear()
+    blocked = sweep.blocked + sweep.gone + trouble
+    answer["blocked"] = [[shortened(path), reason] for path, reason in blocked[:BLOCKED_TOLD]]
+    answer["notes"] = told(sweep.notes + trouble)
+    return answer
+
+
+def swept(memory: Memory, question: Json, sweep: Sweep, asked: bytes) -> tuple[Json, list[list[str]]]:
+    """One look at everything: what was found, and what the walk could not enter."""
+    root, found = memory.roots[question["pid"]], memory.changed(question)
     hits: list[list[object]] = []
+    seen: dict[str, list[int]] = {}
     files = 0
     for path, _, status in found.items:
         if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
@@ -254,10 +292,14 @@ def answer_sweep(memory: Memory, question: Json) -> Json:
             held = sweep.path(root, path)
             if len(sweep.notes) == noted:  # what was not read to its end is read again the next time
                 memory.held[identity] = held
-        hits += [["/" + path, layer, numbers] for layer, numbers in held]
-    if len(memory.held) > HELD_LIMIT:
-        memory.held.clear()
-    return {"hits": hits, "files": files, "notes": told(sweep.notes + found.trouble)}
+        if held:
+            seen["/" + path] = look_of(status)
+            hits += [["/" + path, layer, numbers] for layer, numbers in held]
+        if len(hits) > HITS_LIMIT:
+            raise Refused(f"there is something to be found in more than {HITS_LIMIT} places")
+    sweep.gone += [item for item in found.trouble if item[1] == NOT_THERE]
+    trouble = [item for item in found.trouble if item[1] != NOT_THERE]
+    return {"hits": hits, "seen": seen, "files": files}, trouble
 
 
 def patterns_of(memory: Memory, strings: list[str], also: list[tuple[str, int]]) -> tuple[bytes, Patterns]:
@@ -275,4 +317,5 @@ def patterns_of(memory: Memory, strings: list[str], also: list[tuple[str, int]])
 def told(notes: list[list[str]]) -> list[list[str]]:
     """The notes as far as one answer tells them, and how many more there are."""
     more = len(notes) - NOTES_LIMIT
-    return notes[:NOTES_LIMIT] + ([["", f"{more} more notes"]] if more > 0 else [])
+    first = [[shortened(path), reason] for path, reason in notes[:NOTES_LIMIT]]
+    return first + ([["", f"{more} more notes"]] if more > 0 else [])

@@ -68,7 +68,9 @@ def told(trouble: list[list[str]], limit: int) -> list[list[str]]:
 
 def shortened(path: str) -> str:
     """A path without its middle when it is very long: one alone may have 380,000 letters."""
-    return path if len(path) <= TOLD_OF_PATH else f"{path[: TOLD_OF_PATH // 2]}...{path[-TOLD_OF_PATH // 2 :]}"
+    return (
+        path if len(path) <= TOLD_OF_PATH else f"{path[: TOLD_OF_PATH // 2]}...{path[-TOLD_OF_PATH // 2 :]}"
+    )
 
 
 def below(
