@@ -1,0 +1,1 @@
+"""Workshops: a scenario for a roster, from open to close."""
