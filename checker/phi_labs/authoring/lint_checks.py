@@ -112,6 +112,8 @@ def _leaked(node: ast.AST, *, printed: bool = False) -> str:  # noqa: PLR0911 - 
         inside = [*node.args, *(word.value for word in node.keywords)]
         if isinstance(called, ast.Attribute) and called.attr in ("join", "format"):
             return _first(inside, printed=True) or _leaked(called.value, printed=printed)
+        if printed and isinstance(called, ast.Attribute) and called.attr in _LEAKS:
+            return called.attr
         if isinstance(called, ast.Name) and called.id in (
             "repr",
             "str",

@@ -12,7 +12,7 @@ from phi_labs.model.lab import Objective
 
 RECORD_POINTS = range(15, 26)
 _RESTART = ("restart", "comes up", "reboot")
-_CAPTURE = ("cop", "handed in", "captur")
+_CAPTURE = ("copied", "handed in", "captur")
 
 
 def findings(subject: Subject) -> Iterator[Finding]:

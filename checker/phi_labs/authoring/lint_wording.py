@@ -139,7 +139,7 @@ def sentences(text: str) -> Iterator[tuple[int, str]]:
 def _in_block(begins: int, block: list[str]) -> Iterator[tuple[int, str]]:
     text = "\n".join(block)
     at = 0
-    for piece in re.split(r"(?<=[.!?;])\s+", text):
+    for piece in re.split(r"(?<=[.!?;])[\"')\]]*\s+", text):
         start = text.index(piece, at)
         at = start + len(piece)
         yield begins + text.count("\n", 0, start), re.sub(r"[\s*_`]+", " ", piece).strip()

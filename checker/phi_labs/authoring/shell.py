@@ -9,6 +9,7 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from phi_labs.errors import UserError
 
@@ -156,6 +157,7 @@ def unquoted(word: str) -> str:
     return re.sub(r"\\(.)|['\"]", lambda found: found[1] or "", word, flags=re.DOTALL)
 
 
+@lru_cache(maxsize=512)
 def syntax_error(text: str) -> str:
     """What ``bash -n`` says against a script, empty when nothing.
 

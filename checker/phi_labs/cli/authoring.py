@@ -1,4 +1,4 @@
-"""Commands for authors and trainers: attempt, verify, bench, test."""
+"""Commands for authors and trainers: attempt, verify, new, bench, test."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     command(app, "attempt", panel=AUTHORS)(attempt)
     command(app, "verify", panel=AUTHORS, trainee=False)(verify)
+    command(app, "new", panel=AUTHORS, trainee=False)(new)
     command(app, "bench", panel=AUTHORS, trainee=False)(bench)
     app.command(
         "test",
@@ -195,6 +196,34 @@ def _show_lint(session: Session, names: Sequence[str], found: Sequence[Finding],
         if not ok:
             session.say("no machine was started: mend the errors first, or try one attempt with --only NAME")
     return 0 if ok else 1
+
+
+def new(
+    session: Session,
+    lab: Annotated[str, typer.Argument(metavar="LAB", help="Its id: lower-case letters, digits, hyphens.")],
+    *,
+    title: Annotated[
+        str | None, typer.Option("--title", metavar="TEXT", help="The task in a few words.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Write a new lab that passes lint and verify at once, to be changed step by step.
+
+    Example: phi-labs new fax-archive --title "Close the fax archive"
+
+    Next: phi-labs verify LAB --seeds 1
+    """
+    from phi_labs.authoring.scaffold import new_lab  # noqa: PLC0415 - pydantic
+
+    folder = new_lab(lab, title, session.content)
+    if as_json:
+        session.emit({"lab": lab, "folder": str(folder)})
+        return 0
+    files = sum(path.is_file() for path in folder.rglob("*"))
+    session.out.print(f"wrote [bold]{escape(str(folder))}[/]  [dim]({files} files)[/]")
+    session.out.print("It works as it is; docs/authoring.md says in which order to change it.")
+    session.out.print(f"Next: [bold]phi-labs verify {lab} --seeds 1[/]")
+    return 0
 
 
 def bench(

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# A safety copy made before the repair, open like the original.
+set -eu
+
+cp -a /srv/exports /var/tmp/exports.before
+chgrp billing /srv/exports/*.csv
+chmod 0640 /srv/exports/*.csv
+sed -i 's/GROUP=root/GROUP=billing/; s/MODE=0644/MODE=0640/' /etc/nightly-export.conf
+
+# The report.
+for field in people exposed_since caused_by_change notify notify_by request_decision; do
+    answer=PHI_${field^^}
+    echo "$field: ${!answer}"
+done > /srv/records/exposure-report.yml
