@@ -13,7 +13,8 @@ import pytest
 from tests.fakes.engine import frame
 
 from phi_labs.engine.stream import ExecStream
-from phi_labs.errors import ProbeError, ProbeTimeout
+from phi_labs.errors import HandsError, ProbeError, ProbeTimeout
+from phi_labs.probe.hands_client import Hands
 from phi_labs.probe.wire import Wire
 
 
@@ -129,3 +130,45 @@ def test_talking_to_a_closed_end_is_the_probes_trouble(talk: Talk) -> None:
     talk.other.close()
     with pytest.raises(ProbeError):
         talk.wire.send_chunks(io.BytesIO(b"x" * 1_000_000))
+
+
+@pytest.mark.parametrize("line", [b"nonsense", b"3", b"[]", b"\xff\xfe", b"[" * 100_000, b"9" * 5000])
+def test_an_answer_without_sense_is_told_as_trouble_of_the_other_end(talk: Talk, line: bytes) -> None:
+    talk.wire.say({"op": "hello"})
+    talk.other.sendall(frame(line + b"\n"))
+    with pytest.raises(ProbeError, match="makes no sense"):
+        talk.wire.hear(1)
+
+
+def test_an_answer_without_end_is_not_taken_for_ever() -> None:
+    mine, theirs = socket.socketpair()
+    with theirs:
+        wire = Wire(ExecStream(mine, "exec"), "the probe", longest=1000)
+        wire.say({"op": "hello"})
+        for _ in range(2):
+            theirs.sendall(frame(b"x" * 1001))
+        with pytest.raises(ProbeError, match="does not end"):
+            wire.hear(1)
+        wire.close()
+
+
+class Forged(Hands):
+    """Hands in whose place the clone's root answers."""
+
+    def __init__(self, answer: object) -> None:
+        self._mine, theirs = socket.socketpair()
+        super().__init__(ExecStream(self._mine, "exec"))
+        theirs.sendall(frame(b'{"ready":true}\n' + json.dumps(answer).encode() + b"\n"))
+        self.theirs = theirs
+
+
+@pytest.mark.parametrize("answer", [{}, {"exit_code": "x", "stdout": 1}, {"exit_code": 0, "stdout": "="}, 1])
+def test_forged_answers_of_hands_are_told_as_their_trouble(answer: object) -> None:
+    hands = Forged(answer)
+    with hands.theirs, pytest.raises(HandsError):
+        hands.run(["/bin/true"], uid=0, gid=0, groups=[], timeout=1)
+    hands.close()
+    hands = Forged(answer)
+    with hands.theirs, pytest.raises(HandsError):
+        hands.start(["/bin/true"])
+    hands.close()

@@ -27,6 +27,7 @@ from typing import Any, BinaryIO
 Json = dict[str, Any]
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+TOLD = 300  # letters of a path
 BUSY = (errno.EBUSY, errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
@@ -280,7 +281,10 @@ def apply(question: Json, source: BinaryIO) -> Json:
     finally:
         chunks.drain()
     add_host_lines(question.get("host_lines", []))
-    return {"entries": unpacker.entries, "errors": (resisted + unpacker.errors)[:100]}
+    return {
+        "entries": unpacker.entries,
+        "errors": [[path[:TOLD], why] for path, why in (resisted + unpacker.errors)[:100]],
+    }
 
 
 def start(argv: list[str]) -> Json:

@@ -18,6 +18,9 @@ SOURCE = Path(__file__).with_name("hands.py")
 READY_DEADLINE = 20.0
 APPLY_DEADLINE = 120.0
 GRACE = 5.0
+LONGEST_ANSWER = (
+    4 * 1024 * 1024
+)  # a command may say 1 MiB; root of the clone could say anything in their place
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,9 @@ class Hands:
 
     def __init__(self, stream: ExecStream) -> None:
         stream.sendall(_source())
-        self._wire = Wire(stream, "the clone's helper", broken=HandsError, late=HandsError)
+        self._wire = Wire(
+            stream, "the clone's helper", broken=HandsError, late=HandsError, longest=LONGEST_ANSWER
+        )
         self._ready = False
 
     def apply(self, removed: Sequence[str], archive: BinaryIO, host_lines: Sequence[str] = ()) -> Json:
@@ -73,14 +78,13 @@ class Hands:
         """Start a process that is not waited for, such as the boot; return its pid for ``poll``."""
         self.wait_ready()
         self._wire.say({"op": "start", "argv": list(argv)})
-        pid: int = self._answer(READY_DEADLINE)["pid"]
-        return pid
+        return _number(self._answer(READY_DEADLINE), "pid")
 
     def poll(self, pid: int) -> int | None:
         """Exit code of a started process, None while it runs."""
         self._wire.say({"op": "poll", "pid": pid})
-        code: int | None = self._answer(READY_DEADLINE)["exit_code"]
-        return code
+        answer = self._answer(READY_DEADLINE)
+        return None if answer.get("exit_code") is None else _number(answer, "exit_code")
 
     def run(  # noqa: PLR0913 - the facts of one process
         self,
@@ -109,10 +113,10 @@ class Hands:
         )
         answer = self._answer(timeout + GRACE)
         return Ran(
-            exit_code=answer["exit_code"],
-            stdout=base64.b64decode(answer["stdout"]),
-            stderr=base64.b64decode(answer["stderr"]),
-            timed_out=answer["timed_out"],
+            exit_code=_number(answer, "exit_code"),
+            stdout=_bytes(answer, "stdout"),
+            stderr=_bytes(answer, "stderr"),
+            timed_out=bool(answer.get("timed_out")),
         )
 
     def write(self, path: str, content: bytes, *, uid: int, gid: int, mode: int) -> None:
@@ -139,3 +143,18 @@ class Hands:
         if "refused" in answer:
             raise HandsError(f"the clone's helper could not do it: {answer['refused']}")
         return answer
+
+
+def _number(answer: Json, name: str) -> int:
+    """A number of an answer that the clone's root may have forged."""
+    value = answer.get(name)
+    if not isinstance(value, int):
+        raise HandsError(f"the clone's helper makes no sense: no {name}")
+    return value
+
+
+def _bytes(answer: Json, name: str) -> bytes:
+    try:
+        return base64.b64decode(answer[name])
+    except (KeyError, TypeError, ValueError) as error:
+        raise HandsError(f"the clone's helper makes no sense: no {name}") from error

@@ -26,6 +26,7 @@ class Wire:
         name: how errors call the other end.
         broken: what is raised when it is gone or makes no sense.
         late: what is raised when it does not answer in time.
+        longest: bytes of the longest answer that is taken.
     """
 
     def __init__(
@@ -35,11 +36,13 @@ class Wire:
         *,
         broken: type[ProbeError] = ProbeGone,
         late: type[ProbeError] = ProbeTimeout,
+        longest: int = LONGEST_LINE,
     ) -> None:
         self._stream = stream
         self._name = name
         self._broken = broken
         self._late = late
+        self._longest = longest
         self._buffer = bytearray()
         self._unheard = False
 
@@ -69,10 +72,15 @@ class Wire:
         searched = 0
         while (end := self._buffer.find(b"\n", searched)) < 0:
             searched = len(self._buffer)
-            if searched > LONGEST_LINE:
+            if searched > self._longest:
                 raise self._broken(f"{self._name} sent an answer that does not end")
             self._more(until)
-        answer: Json = json.loads(self._buffer[:end])
+        try:
+            answer = json.loads(self._buffer[:end])
+        except (ValueError, RecursionError) as error:
+            raise self._broken(f"{self._name} makes no sense: {type(error).__name__}") from error
+        if not isinstance(answer, dict):
+            raise self._broken(f"{self._name} makes no sense")
         del self._buffer[: end + 1]
         self._unheard = False
         return answer
