@@ -27,7 +27,7 @@ def room_of(engine_root: str, meminfo: Path = MEMINFO) -> Room:
     """What is left on this machine.
 
     Args:
-        engine_root: the engine's data directory, as the engine says; one that is not here is another machine's.
+        engine_root: the data directory that the engine names; one that is not here is another machine's.
     """
     if not engine_root or not Path(engine_root).is_dir():
         return Room(None, None)
