@@ -41,8 +41,16 @@ PASSWORDS = {
 }
 FIRST_KEY_FILE = f"{HOME}/.ssh/authorized_keys"
 # Where somebody put the shared key a second time, and what sshd was told for it.
-SECOND_KEY_FILES = ("/root/.ssh/authorized_keys", f"{HOME}/.ssh/authorized_keys2", "/etc/ssh/admin-keys/ehradm")
-PRIVATE_COPIES = ("/usr/local/share/support/ehradm.key", "/root/ehradm_ed25519", "/var/backups/ehr/id_ed25519")
+SECOND_KEY_FILES = (
+    "/root/.ssh/authorized_keys",
+    f"{HOME}/.ssh/authorized_keys2",
+    "/etc/ssh/admin-keys/ehradm",
+)
+PRIVATE_COPIES = (
+    "/usr/local/share/support/ehradm.key",
+    "/root/ehradm_ed25519",
+    "/var/backups/ehr/id_ed25519",
+)
 LOGGED_DAYS = 21
 TEST_MRN = "0000000000"
 CANARIES = 3  # patients whom the checks look up
@@ -221,7 +229,12 @@ def _blob(public: str) -> str:
 
 def _plant_rules(p: Planting, story: Story) -> None:
     changed = datetime(
-        story.unlogged_since.year, story.unlogged_since.month, story.unlogged_since.day, 11, 5, tzinfo=EPOCH.tzinfo
+        story.unlogged_since.year,
+        story.unlogged_since.month,
+        story.unlogged_since.day,
+        11,
+        5,
+        tzinfo=EPOCH.tzinfo,
     )
     p.file(
         "/etc/sudoers.d/ehr-admins",
@@ -319,7 +332,9 @@ def _plant_tickets(p: Planting, story: Story) -> None:
             if kind == "requests" and not template.name.endswith(f"-{story.request_kind}.txt"):
                 continue
             text = template.read_text(encoding="utf-8").format_map(words)
-            name = template.name.replace(f"-{story.request_kind}", "") if kind == "requests" else template.name
+            name = (
+                template.name.replace(f"-{story.request_kind}", "") if kind == "requests" else template.name
+            )
             p.file(f"{folder}/{name.format_map(words)}", text)
 
 
@@ -353,8 +368,12 @@ def _ticket_words(p: Planting, story: Story) -> dict[str, object]:
         "supplier_day": day(133),
         "quiet": story.unlogged_since.isoformat(),
         "listed": (EPOCH.date() - timedelta(days=3)).isoformat(),
-        "list": "\n".join(f"{user:<10} {duty:<10} {PEOPLE[user]}" for user, duty in sorted(story.duties.items())),
-        "old_list": "\n".join(f"{user:<10} {PEOPLE[user]}" for user in sorted((first, second, third, story.leaver))),
+        "list": "\n".join(
+            f"{user:<10} {duty:<10} {PEOPLE[user]}" for user, duty in sorted(story.duties.items())
+        ),
+        "old_list": "\n".join(
+            f"{user:<10} {PEOPLE[user]}" for user in sorted((first, second, third, story.leaver))
+        ),
         "first": first,
         "second": second,
         "third": third,

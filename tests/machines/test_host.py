@@ -408,6 +408,13 @@ def test_sudo_rules_with_an_error_are_not_valid(make_host: MakeHost) -> None:
     assert "broken" in host.sudoers.complaint
 
 
+def test_sudo_rules_that_sudo_goes_by_are_valid_whatever_their_mode(make_host: MakeHost) -> None:
+    rule = "intern ALL=(root) NOPASSWD: /usr/bin/id"
+    host = make_host(f"echo '{rule}' > /etc/sudoers.d/open; chmod 644 /etc/sudoers.d/open", "sudo-mode")
+    assert host.sudoers.valid, host.sudoers.complaint
+    assert ("/usr/bin/id", "as", "root", "freely") in grants(host, "intern")
+
+
 def test_the_ssh_servers_options_hold_with_their_conditions(host: Host) -> None:
     assert host.sshd_config["permitrootlogin"] == ["no"]
     assert host.sshd_config["allowtcpforwarding"] == ["yes"]

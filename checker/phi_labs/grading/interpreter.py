@@ -147,7 +147,8 @@ class Interpreter:
         own, given = (_active(self._text(machine, SUDO_CONF)) for machine in (self.machine, target))
         assert own == given, f"sudo's rules cannot be read while {SUDO_CONF} differs from the image"
         self._lay_out(target, ["/etc/sudoers", "/etc/sudoers.d"], _sudo_includes, "/etc")
-        checked = self._run(["/usr/sbin/visudo", "-c"])
+        # With a file named, visudo leaves modes alone: sudo itself goes by a file of mode 0644.
+        checked = self._run(["/usr/sbin/visudo", "-c", "-f", "/etc/sudoers"])
         converted = self._run(["/usr/bin/cvtsudoers", "-e", "-f", "json", "/etc/sudoers"])
         try:
             data = json.loads(converted.stdout) if converted.exit_code == 0 else {}

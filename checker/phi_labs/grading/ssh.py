@@ -39,12 +39,18 @@ class SshSession:
         """Run a command line in the user's shell.
 
         Raises:
+            AssertionError: the machine lets the user in, but runs nothing for them.
             TimeoutError: it did not end within ``timeout`` seconds.
         """
-        channel = self._transport.open_session(timeout=LOGIN_DEADLINE)
+        import paramiko  # noqa: PLC0415 - 150 ms
+
         try:
+            channel = self._transport.open_session(timeout=LOGIN_DEADLINE)
             channel.settimeout(timeout)
             channel.exec_command(command)
+        except (paramiko.SSHException, EOFError) as error:
+            raise AssertionError(f"a log-in over SSH can run nothing ({type(error).__name__})") from error
+        try:
             return _finish(channel, stdin, time.monotonic() + timeout)
         finally:
             channel.close()
@@ -108,7 +114,7 @@ class Login:
     def _do(self, stream: ExecStream, user: str, key: str, command: str, stdin: bytes) -> None:
         try:
             with ssh_session(stream, user, key=key) as session:
-                done = session.run(command, stdin=stdin, timeout=LOGIN_DEADLINE)
+                done = session.run(command, stdin=stdin)
             assert command != "true" or done.exit_code == 0, f"{user} logs in over SSH, but can run nothing"
             self._result = done
         except BaseException as error:  # raised again by the one that waits

@@ -132,12 +132,15 @@ def begin_sessions(host, planted, trial):
 def duty_of(duty, user, token):
     """A command line: the person's duty, and something that is beyond it."""
     beyond = f"sudo -n {TOUCH} {DESK}/beyond-{user}-{token} </dev/null; "
-    return beyond + {
-        "on-call": f"sudo -n {SERVICE} ehr status; sudo -n {SERVICE} ehr restart",
-        "accounts": f"sudo -n {UNLOCK} dr.{user}-{token}",
-        "reports": f"sudo -n -u {SHARED} {REPORT}",
-        "deputy": f"sudo -k -S -p '' {TOUCH} {DESK}/deputy-{token}",
-    }[duty]
+    return (
+        beyond
+        + {
+            "on-call": f"sudo -n {SERVICE} ehr status; sudo -n {SERVICE} ehr restart",
+            "accounts": f"sudo -n {UNLOCK} dr.{user}-{token}",
+            "reports": f"sudo -n -u {SHARED} {REPORT}",
+            "deputy": f"sudo -k -S -p '' {TOUCH} {DESK}/deputy-{token}",
+        }[duty]
+    )
 
 
 RECORDED = {
@@ -297,16 +300,14 @@ KEY = re.compile(r"(?:ssh-|ecdsa-|sk-)\S+\s+(AAAA[A-Za-z0-9+/=]+)")
 
 def options_for(host, user):
     """sshd's options for one account; asked once for all where no Match block makes a difference."""
-    if ("options", host) not in CACHE:
-        CACHE["options", host] = {}
-    known = CACHE["options", host]
+    known = OPTIONS.setdefault(host, {})
     key = user if has_match(host) else ""
     if key not in known:
         known[key] = host.sshd_config_for(user)
     return known[key]
 
 
-CACHE = {}
+OPTIONS = WeakKeyDictionary()
 
 
 def has_match(host):
@@ -363,7 +364,9 @@ def refused_by_sshd(host, user):
 
 
 def matches(names_of, words):
-    return any(fnmatch.fnmatchcase(name, item.partition("@")[0]) for name in names_of for item in words.split())
+    return any(
+        fnmatch.fnmatchcase(name, item.partition("@")[0]) for name in names_of for item in words.split()
+    )
 
 
 def not_among(names_of, lists):
@@ -401,7 +404,9 @@ def test_each_administrator_has_an_account_of_their_own(host, planted):
     for user in planted.facts["duties"]:
         account = host.user(user)
         assert account.exists, f"{user}, who is on the authorisation list, has no account."
-        assert account.uid >= 1000, f"The number of the account {user} is {account.uid}, which is not a person's."
+        assert account.uid >= 1000, (
+            f"The number of the account {user} is {account.uid}, which is not a person's."
+        )
     assert not host.accounts.duplicates, f"{'; '.join(host.accounts.duplicates)}."
 
 
@@ -433,7 +438,9 @@ def test_nobody_else_has_been_given_a_way_in(host, planted, pristine):
             assert not keys or user == "root", f"Keys in {', '.join(sorted(keys))} open the account {user}."
         if user not in pristine.accounts.users:
             shell = host.user(user).shell
-            assert shell.endswith(("/nologin", "/false")), f"The account {user} is new, and is not on the list."
+            assert shell.endswith(("/nologin", "/false")), (
+                f"The account {user} is new, and is not on the list."
+            )
 
 
 @objective("named-people")
@@ -451,7 +458,9 @@ def test_sshd_takes_nothing_but_keys_from_their_owners(host, planted):
 @objective("named-people")
 def test_nothing_else_listens(host):
     strange = host.listening() - {22}
-    assert not strange, f"After a restart, something listens on TCP port {', '.join(map(str, sorted(strange)))}."
+    assert not strange, (
+        f"After a restart, something listens on TCP port {', '.join(map(str, sorted(strange)))}."
+    )
 
 
 @objective("named-people")
@@ -517,7 +526,9 @@ def test_the_running_sshd_has_read_its_configuration(live):
     folder = "/etc/ssh/sshd_config.d"
     paths = [folder, "/etc/ssh/sshd_config", *(f"{folder}/{name}" for name in live.listing(folder))]
     later = [path for path in paths if live.file(path).exists and live.file(path).mtime > started.mtime]
-    assert not later, f"The sshd that runs on your machine is older than the last change in {', '.join(later)}."
+    assert not later, (
+        f"The sshd that runs on your machine is older than the last change in {', '.join(later)}."
+    )
 
 
 # --- what sudo allows ----------------------------------------------------------------------------------
@@ -563,7 +574,9 @@ def test_sudo_gives_a_duty_and_no_more(host, planted, duty):
         beyond = [command for command in commands if not within(duty, command)]
         assert not beyond, f"sudo lets {user} ({duty}) run {shown_commands(beyond)}."
         others = set(grant.run_as) - run_as if commands else set()
-        assert not others, f"sudo lets {user} ({duty}) run {shown_commands(commands)} as {', '.join(sorted(others))}."
+        assert not others, (
+            f"sudo lets {user} ({duty}) run {shown_commands(commands)} as {', '.join(sorted(others))}."
+        )
         assert not grant.setenv, f"sudo lets {user} choose the environment of what runs as somebody else."
 
 
@@ -588,7 +601,9 @@ def test_everybody_can_do_their_duty(host, planted, duty):
     }
     assert effects[duty](), told[duty]
     beyond = host.file(f"{DESK}/beyond-{user}-{trial.token}")
-    assert not beyond.exists, f"{user} ({duty}) ran a command as root that the policy does not allow without a password."
+    assert not beyond.exists, (
+        f"{user} ({duty}) ran a command as root that the policy does not allow without a password."
+    )
 
 
 def who_has(planted, duty):
@@ -604,7 +619,9 @@ def test_the_deputy_is_asked_for_their_own_password(host, planted):
     assert not open_ones, f"sudo lets {user} (deputy) run {told} without asking for a password."
     password = first_password(host)
     assert password, f"There is no first password in {FIRST_PASSWORD}."
-    assert len(text_of(host, FIRST_PASSWORD).split()) == 1, f"{FIRST_PASSWORD} is not one line with one password."
+    assert len(text_of(host, FIRST_PASSWORD).split()) == 1, (
+        f"{FIRST_PASSWORD} is not one line with one password."
+    )
     assert len(password) >= SHORTEST_PASSWORD, f"The first password is {len(password)} characters long."
     readers = [name for name in people(host, planted) if host.as_user(name).can_read(FIRST_PASSWORD)]
     assert not readers, f"{', '.join(readers)} can read {FIRST_PASSWORD}."
@@ -641,32 +658,48 @@ def test_nobody_else_has_sudo(host, planted):
 
 
 RISKY = re.compile(r"LD_|PYTHON|PERL|BASH|^ENV$|^PATH$|^IFS$|SHELLOPTS|^\*")
+NEVER_OFF = {"authenticate", "env_reset", "secure_path"}
+NEVER_ON = {"setenv", "exempt_group", "env_file", "restricted_env_file", "runas_default", "pam_service"}
+OF_OTHERS = {"rootpw", "targetpw", "runaspw"}
 
 
 @objective("sudo-duties")
-def test_sudo_protects_what_it_runs(host):
+def test_sudo_protects_what_it_runs(host, planted):
     for line in host.sudoers.defaults:
         for option in line.get("Options", ()):
-            for name, value in option.items():
-                judge_default(name, value)
+            operation = option.get("operation", "")
+            for name in option.keys() - {"operation"}:
+                judge_default(name, option[name], operation)
+                if name == "secure_path":
+                    judge_path(host, planted, str(option[name]))
 
 
-def judge_default(name, value):
+def judge_default(name, value, operation):
     """One option of a Defaults line; whom it is for makes no difference."""
-    assert not (name in {"authenticate", "env_reset"} and value is False), f"sudo was told !{name}."
     on = value is not False
-    assert not (name in {"rootpw", "targetpw", "runaspw"} and on), f"sudo asks for another's password ({name})."
-    assert not (name in {"setenv", "exempt_group", "passwd_timeout_exempt"} and on), f"sudo was told {name}."
-    assert not (name == "secure_path" and value is False), "sudo was told !secure_path."
-    assert not (name == "timestamp_type" and value == "global"), "sudo remembers a password for all sessions at once."
+    assert on or name not in NEVER_OFF, f"sudo was told !{name}."
+    assert not on or name not in NEVER_ON, f"sudo was told {name}."
+    assert not on or name not in OF_OTHERS, f"sudo asks for somebody else's password ({name})."
+    assert (name, value) != ("timestamp_type", "global"), (
+        "sudo remembers a password for all sessions at once."
+    )
     if name == "timestamp_timeout":
-        minutes = float(value) if value is not False else 0
-        assert 0 <= minutes <= REMEMBERED_MINUTES, f"sudo remembers a password for {minutes:g} minutes (-1: for ever)."
-    if name in {"env_keep", "env_check"} and isinstance(value, dict | list):
-        listed = value.get("list", []) if isinstance(value, dict) else value
-        removed = isinstance(value, dict) and "remove" in str(value.get("operation", ""))
-        kept = [item for item in listed if RISKY.search(item)] if not removed else []
+        minutes = float(value or 0)
+        assert minutes >= 0, "sudo remembers a password for ever."
+        assert minutes <= REMEMBERED_MINUTES, f"sudo remembers a password for {minutes:g} minutes."
+    if name in {"env_keep", "env_check"} and on and operation != "list_remove":
+        kept = [item for item in (value if isinstance(value, list) else [value]) if RISKY.search(str(item))]
         assert not kept, f"sudo keeps {', '.join(kept)} of its user's environment."
+
+
+def judge_path(host, planted, path):
+    """Where programs that root runs find theirs."""
+    folders = [folder for folder in path.split(":") if folder]
+    for user in people(host, planted):
+        allowed = [
+            folder for folder, can in zip(folders, host.can(user, folders, "write"), strict=True) if can
+        ]
+        assert not allowed, f"sudo looks for programs in {', '.join(allowed)}, where {user} can put some."
 
 
 @objective("sudo-duties")
@@ -696,7 +729,9 @@ def test_nobody_can_rewrite_what_root_or_the_service_runs(host, planted):
 @objective("sudo-duties")
 def test_the_service_cannot_rewrite_what_root_runs(host):
     changes = (change for change in host.changed().changes if not stat.S_ISLNK(change.mode))
-    paths = [change.path for change in changes if change.path.startswith(("/etc/", "/usr/", "/root", "/opt/"))]
+    paths = [
+        change.path for change in changes if change.path.startswith(("/etc/", "/usr/", "/root", "/opt/"))
+    ]
     allowed = [path for path, can in zip(paths, host.can(SHARED, paths, "write"), strict=True) if can]
     assert not allowed, f"{SHARED} can change {', '.join(allowed[:3])}, which is root's business."
 
@@ -749,7 +784,9 @@ def test_every_command_is_on_record_under_its_persons_name(host, planted):
     trial = trial_of(host, planted)
     for user in (*planted.facts["duties"], "jbaker"):
         session = trial.sessions.get(user)
-        assert session and session.done, f"{user} cannot log in under that name, so nothing is on record under it."
+        assert session and session.done, (
+            f"{user} cannot log in under that name, so nothing is on record under it."
+        )
         assert trial.records.get(user), (
             f"{user} ran a command through sudo, and nothing on the disk says that it was {user} and what it was."
         )
@@ -856,7 +893,9 @@ def test_the_authentication_logs_are_unchanged(host, planted):
     if lines - found:
         found.update(host.find(lines - found).identifiers)
     missing = lines - found
-    assert not missing, f"{len(missing)} of {len(lines)} lines of the authentication logs are gone or changed."
+    assert not missing, (
+        f"{len(missing)} of {len(lines)} lines of the authentication logs are gone or changed."
+    )
 
 
 @guard("accounts-intact")
@@ -864,7 +903,9 @@ def test_everybody_is_who_they_were(host):
     for name, (uid, shell) in ACCOUNTS.items():
         user = host.user(name)
         assert user.exists, f"The account {name} is gone."
-        assert user.uid == uid, f"The account {name} has another number than before ({user.uid}, it was {uid})."
+        assert user.uid == uid, (
+            f"The account {name} has another number than before ({user.uid}, it was {uid})."
+        )
         assert shell in (None, user.shell), f"The account {name} has another shell than before: {user.shell}."
     assert host.user(SHARED).gid == SHARED_ID, f"The account {SHARED} has another group than before."
 

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# A new account for all four, with all four keys.
+set -eu
+
+list() { awk '$2 ~ /^(on-call|accounts|reports|deputy)$/ { print $1, $2 }' /srv/records/access/app1-admins.txt; }
+
+# One account for the administrators, and everybody's own key in it.
+useradd -m -s /bin/bash ehrops
+install -d -o ehrops -g ehrops -m 0700 /home/ehrops/.ssh
+list | while read -r account duty; do cat "/srv/records/keys/$account.pub"; done > /home/ehrops/.ssh/authorized_keys
+chown ehrops: /home/ehrops/.ssh/authorized_keys
+
+echo 'ehrops ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/ehr-admins
+
+# sudo logs again.
+rm /etc/sudoers.d/05-quiet
+visudo -c -q
+
+# The shared key, wherever it stands, and every copy of its private half.
+blob=$(cut -d' ' -f2 /var/lib/ehr/.ssh/id_ed25519.pub)
+secret=$(sed -n 4p /var/lib/ehr/.ssh/id_ed25519)
+{ grep -rlFs "$blob" /root /etc /home /var/lib/ehr || :; grep -rlFs "$secret" /root /etc /home /usr/local /var || :; } |
+    while read -r file; do rm -f "$file"; done
+
+# The service account: no password, no shell; its report no longer needs one.
+usermod -p '*' -s /usr/sbin/nologin ehradm
+sed -i 's|root   su - ehradm -c /usr/local/bin/ehr-report|ehradm /usr/local/bin/ehr-report|' /etc/cron.d/ehr-report
+
+# Keys only.
+rm /etc/ssh/sshd_config.d/05-admins.conf
+systemctl restart ssh
+
+# The report.
+for field in systems identifier_kinds people shared_account shared_since caused_by_change change_approved_by \
+    known_to sudo_unlogged_since unattributed_commands key_places private_copies accounts_made keys_not_used \
+    checks_done notify notify_by request_decision; do
+    answer=PHI_${field^^}
+    echo "$field: ${!answer}"
+done > /srv/records/account-report.yml
