@@ -268,7 +268,7 @@ def test_what_a_restart_does_not_keep_is_looked_at_on_demand(host: Host) -> None
     host.run(["/bin/sh", "-c", "printf 1000412345 > /run/left; printf 1000412345 > /dev/shm/left"])
     assert not host.leaks(["1000412345"])
     found = host.leaks(["1000412345"], volatile=True)
-    assert found.paths == ("/dev/shm/left", "/run/left")  # noqa: S108
+    assert found.paths == ("/dev/shm/left", "/run/left")
     assert host.leaks(["1000412345"], readable_by="intern", volatile=True).paths == found.paths
     host.run(["/bin/rm", "/run/left", "/dev/shm/left"])
     assert not host.leaks(["1000412345"], volatile=True)

@@ -51,8 +51,9 @@ def ssn(number: int) -> str:
 def test_identifiers_are_found_wherever_and_however_they_lie(
     running: Running, probe: Probe, take_clone: TakeClone
 ) -> None:
-    places = [*(f"/srv/packed/{number}" for number in range(len(PACKS | WIDE))), *CORNERS, "/dev/shm/left"]  # noqa: S108
-    packs = [*(PACKS | WIDE).values(), *[PACKS["plain"]] * (len(CORNERS) + 1)]
+    corners = [*CORNERS, "/dev/shm/left", "/dev/shm/a/folder/left", "/dev/folder/left"]  # noqa: S108
+    places = [*(f"/srv/packed/{number}" for number in range(len(PACKS | WIDE))), *corners]
+    packs = [*(PACKS | WIDE).values(), *[PACKS["plain"]] * len(corners)]
     files = [
         (place, pack(ssn(number).encode()), 0o600 if number % 2 else 0o644)
         for number, (place, pack) in enumerate(zip(places, packs, strict=True))

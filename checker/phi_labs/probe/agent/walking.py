@@ -107,7 +107,8 @@ def _descended(
             trouble.append([path, os.strerror(error.errno or 0)])
             continue
         is_directory = stat.S_ISDIR(status.st_mode)
-        if is_directory and status.st_dev != device and not (live and path in LIVE_MOUNTS):
+        elsewhere = is_directory and status.st_dev != device
+        if elsewhere and not (live and _in_live_mount(directory, path, status)):
             continue
         yield Walked(directory, entry.name, path, status)
         if not is_directory or (path == VOLATILE and not live):
@@ -120,6 +121,11 @@ def _descended(
             stack.append((inner, path + "/", os.scandir(inner)))
         except OSError as error:
             trouble.append([path, os.strerror(error.errno or 0)])
+
+
+def _in_live_mount(directory: int, path: str, status: os.stat_result) -> bool:
+    """Whether a directory of another file system is one of ours to walk, or lies in one."""
+    return path in LIVE_MOUNTS or status.st_dev == os.fstat(directory).st_dev
 
 
 def listing(root: int) -> Listing:
