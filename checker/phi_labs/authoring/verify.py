@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from phi_labs.authoring.attempts import apply_attempt
+from phi_labs.authoring.attempts import HalfWay, apply_attempt
 from phi_labs.errors import PhiLabsError
 from phi_labs.grading.expected import expected_checks
 from phi_labs.grading.grade import grade_run
@@ -43,6 +43,16 @@ class Job:
     seed: int
     entity: Entity
 
+    @property
+    def trainee(self) -> str:
+        """Whose run it is; no two jobs of a verification share one."""
+        return f"{self.attempt} seed {self.seed}"
+
+    def apply(self, installation: Installation, lab: Lab) -> None:
+        """Do to the run what is to be graded."""
+        if self.attempt != UNTOUCHED:
+            apply_attempt(installation, lab, self.trainee, self.attempt)
+
 
 @dataclass(frozen=True)
 class Row:
@@ -52,7 +62,7 @@ class Row:
         expected: objectives that the verdict says are earned, before guards withhold.
         expected_guards: guards that the verdict says fail.
         got, got_guards: what the grader said; empty after an error.
-        error: why there is no verdict at all.
+        error: why there is no verdict at all; ``half_way`` when the script itself failed.
         messages: target -> what the grader saw, of everything that did not pass.
     """
 
@@ -63,6 +73,7 @@ class Row:
     got_guards: tuple[str, ...] = ()
     score: int = 0
     error: str = ""
+    half_way: bool = False
     seconds: float = 0.0
     messages: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -187,25 +198,46 @@ def verify(  # noqa: PLR0913 - what decides a verification
         progress: called with a line for each finished row.
     """
     began = time.monotonic()
-    jobs, verdicts = [], {}
+    blanks = []
     for lab in labs:
         expected_checks(lab)
         for name, verdict in load_verdicts(lab).items():
             if not only or name in only:
-                verdicts[lab.id, name] = verdict
-                jobs += list(_jobs(lab, name, verdict, seeds, entities))
+                blanks += [blank_row(lab, job, verdict) for job in _jobs(lab, name, verdict, seeds, entities)]
         for host in lab.hosts:
             installation.image_of(lab, host.name)
+
+    def tell(finished: int, row: Row) -> None:
+        word = "as expected" if row.ok else "DIFFERS"
+        progress(f"{finished}/{len(blanks)} {row.job.lab} {row.job.attempt}: {word}")
+
+    left = None if budget is None else began + budget
+    rows, not_done = try_all(installation, blanks, workers=workers, deadline=left, tell=tell)
+    return Matrix(rows, time.monotonic() - began, not_done)
+
+
+def try_all(
+    installation: Installation,
+    blanks: Sequence[Row],
+    *,
+    workers: int,
+    deadline: float | None,
+    tell: Callable[[int, Row], None],
+) -> tuple[tuple[Row, ...], tuple[Job, ...]]:
+    """Fill rows in, side by side, on runs of their own; the rows in order, and the jobs not done in time.
+
+    Args:
+        deadline: on the monotonic clock; None for none.
+        tell: called with how many are finished, and the row that just was.
+    """
     with scratch_installation(installation, "verify", MASTER_KEY) as scratch:
-        left = None if budget is None else began + budget
-        rows = list(
-            _work(scratch.state.root, installation.content, labs, jobs, verdicts, workers, progress, left)
-        )
-    order = {job: number for number, job in enumerate(jobs)}
-    rows.sort(key=lambda row: order[row.job])
-    done = {row.job for row in rows}
-    not_done = tuple(job for job in jobs if job not in done)
-    return Matrix(tuple(rows), time.monotonic() - began, not_done)
+        done: dict[Job, Row] = {}
+        with closing(_work(scratch.state.root, installation.content, blanks, workers, deadline)) as work:
+            for row in work:
+                done[row.job] = row
+                tell(len(done), row)
+    rows = tuple(done[blank.job] for blank in blanks if blank.job in done)
+    return rows, tuple(blank.job for blank in blanks if blank.job not in done)
 
 
 def _jobs(
@@ -218,27 +250,14 @@ def _jobs(
         yield Job(lab.id, name, seed, allowed[seed % len(allowed)])
 
 
-def _work(  # noqa: PLR0913, PLR0917 - the facts of one verification
-    root: Path,
-    content: Path | None,
-    labs: Sequence[Lab],
-    jobs: Sequence[Job],
-    verdicts: dict[tuple[str, str], Verdict],
-    workers: int,
-    progress: Tell,
-    deadline: float | None,
-) -> Iterator[Row]:
+def _work(
+    root: Path, content: Path | None, blanks: Sequence[Row], workers: int, deadline: float | None
+) -> Generator[Row, None, None]:
     """Rows as they are finished, none begun after the deadline; an interrupt ends the workers."""
-    known = {lab.id: lab for lab in labs}
     # Workers are spawned, not forked: each grading forks again, which threads of ours must not see.
     pool = ProcessPoolExecutor(max(1, workers), multiprocessing.get_context("spawn"), _prepare_worker)
     try:
-        waiting: set[Future[Row]] = set()
-        for job in jobs:
-            verdict = verdicts[job.lab, job.attempt]
-            blank = Row(job, _in_order(known[job.lab], verdict), verdict.guards_fail)
-            waiting.add(pool.submit(try_attempt, root, content, blank))
-        finished = 0
+        waiting: set[Future[Row]] = {pool.submit(try_attempt, root, content, blank) for blank in blanks}
         while waiting:
             limit = None if deadline is None else max(0.0, deadline - time.monotonic())
             done, waiting = wait(waiting, timeout=limit, return_when=FIRST_COMPLETED)
@@ -246,11 +265,7 @@ def _work(  # noqa: PLR0913, PLR0917 - the facts of one verification
                 waiting = {future for future in waiting if not future.cancel()}
                 deadline = None  # only what is under way is waited for
             for future in done:
-                finished += 1
-                row = future.result()
-                verdict_word = "as expected" if row.ok else "DIFFERS"
-                progress(f"{finished}/{len(jobs)} {row.job.lab} {row.job.attempt}: {verdict_word}")
-                yield row
+                yield future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -268,28 +283,28 @@ def _installation(root: Path, content: Path | None) -> Installation:
     return installation
 
 
-def _in_order(lab: Lab, verdict: Verdict) -> tuple[str, ...]:
+def blank_row(lab: Lab, job: Job, verdict: Verdict) -> Row:
+    """What a job must come to, before it is tried."""
     earned = verdict.earned(lab)
-    return tuple(name for name in lab.objective_ids if name in earned)
+    return Row(job, tuple(name for name in lab.objective_ids if name in earned), verdict.guards_fail)
 
 
 def try_attempt(root: Path, content: Path | None, blank: Row) -> Row:
     """One job from start to stop, in a worker; trouble becomes the row's error."""
     job, began = blank.job, time.monotonic()
     installation = _installation(root, content)
-    trainee = f"{job.attempt} seed {job.seed}"
     try:
         lab = find_lab(job.lab, content)
-        start_run(installation, lab, trainee, entity=job.entity, spares=False)
-        if job.attempt != UNTOUCHED:
-            apply_attempt(installation, lab, trainee, job.attempt)
-        card = grade_run(installation, lab, trainee, later=False).scorecard
+        start_run(installation, lab, job.trainee, entity=job.entity, spares=False)
+        job.apply(installation, lab)
+        card = grade_run(installation, lab, job.trainee, later=False).scorecard
         row = _row(blank, card)
     except PhiLabsError as error:
-        row = _changed(blank, error=f"{error.message} {error.hint}".strip())
+        said = f"{error.message} {error.hint}".strip()
+        row = _changed(blank, error=said, half_way=isinstance(error, HalfWay))
     finally:
         with suppress(PhiLabsError):
-            stop_run(installation, job.lab, trainee)
+            stop_run(installation, job.lab, job.trainee)
     return _changed(row, seconds=round(time.monotonic() - began, 2))
 
 

@@ -121,6 +121,9 @@ def verify(  # noqa: PLR0913 - options of a command
     lint_only: Annotated[
         bool, typer.Option("--lint-only", help="Only read the labs' files; needs no engine.")
     ] = False,
+    mutate: Annotated[
+        bool, typer.Option("--mutate", help="Leave out each command of the right ways; who notices?")
+    ] = False,
     budget: Annotated[
         float | None,
         typer.Option("--budget", min=0, metavar="MINUTES", help="Begin nothing more after so many minutes."),
@@ -153,6 +156,9 @@ def verify(  # noqa: PLR0913 - options of a command
     chosen = [session.lab(name) for name in names]
     if not as_json:
         session.show(lint_view(names, found))
+    seconds = None if budget is None else budget * 60
+    if mutate:
+        return _mutated(session, chosen, only, workers, seconds, output, as_json=as_json)
     with session.progress.busy("verifying " + ", ".join(names)) as tell:
         matrix = prove(
             session.installation,
@@ -161,7 +167,7 @@ def verify(  # noqa: PLR0913 - options of a command
             entities=None if entity is None else [parse_entity(entity)],
             workers=workers,
             only=only or None,
-            budget=None if budget is None else budget * 60,
+            budget=seconds,
             progress=tell,
         )
     data = {"lint": [finding.to_data() for finding in found], **matrix.to_data()}
@@ -174,6 +180,34 @@ def verify(  # noqa: PLR0913 - options of a command
     if matrix.ok:
         return 0
     return 3 if matrix.exact and matrix.not_done else 1
+
+
+def _mutated(  # noqa: PLR0913, PLR0917 - options of a command
+    session: Session,
+    labs: Sequence[Lab],
+    only: list[str] | None,
+    workers: int,
+    budget: float | None,
+    output: Path | None,
+    *,
+    as_json: bool,
+) -> int:
+    from phi_labs.authoring.keep import keep  # noqa: PLC0415
+    from phi_labs.authoring.mutate import mutate  # noqa: PLC0415 - SDK, paramiko, pytest
+    from phi_labs.cli.losses_view import losses_view  # noqa: PLC0415
+
+    with session.progress.busy("breaking right ways of " + ", ".join(lab.id for lab in labs)) as tell:
+        losses = mutate(session.installation, labs, workers=workers, only=only, budget=budget, progress=tell)
+    data = losses.to_data()
+    kept = keep(session.installation.state, "mutate", data, output)
+    if as_json:
+        session.emit(data)
+    else:
+        session.show(losses_view(losses))
+        session.say(f"took {session.progress.seconds:.0f} s; kept as {kept}")
+    if losses.ok:
+        return 0
+    return 3 if losses.clear and losses.not_done else 1
 
 
 def _linted(session: Session, names: Sequence[str]) -> list[Finding]:
