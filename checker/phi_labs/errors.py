@@ -56,3 +56,7 @@ class HandsError(ProbeError):
 
 class ProbeTimeout(ProbeError):
     """The trusted reader did not answer in time: its trouble, or a machine made to be slow."""
+
+
+class RecordsError(PhiLabsError):
+    """The records' database is locked, full, damaged or cannot be reached: nothing was written."""
