@@ -88,9 +88,13 @@ class LabResult:
     """One learner's standing in one lab.
 
     Attributes:
-        counted: the attempt whose score counts, by the scenario's rule; None before the first one.
-        score: points that count, an override included; None when there is no attempt and no override.
+        counted: the attempt whose score counts, by the scenario's rule: of the supervised ones that were not
+            late; None when there is none.
+        score: points that count, an override included; None when nothing counts.
         passed: whether ``score`` reaches the pass mark.
+        assigned_at, trigger: when and why it was assigned.
+        overridden: whether a person set the score.
+        exempt: whether an exception covers it.
     """
 
     lab: str
@@ -103,6 +107,10 @@ class LabResult:
     due_at: str = ""
     hints: Mapping[str, int] = field(default_factory=dict)
     rescued: bool = False
+    assigned_at: str = ""
+    trigger: str = ""
+    overridden: bool = False
+    exempt: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,6 +131,7 @@ class Cohort:
         labs: ids in order; ``points`` lab id -> points that can be had.
         pass_mark: points of 100 that pass a lab.
         closed_at: empty while it is open.
+        count_rule: which attempt counts: ``last`` (before the deadline), ``best`` or ``first``.
         head: hash of the last event and their number, when this was read.
     """
 
@@ -139,3 +148,4 @@ class Cohort:
     records: tuple[LearnerRecord, ...]
     trigger: str = ""
     head: tuple[str, int] = ("", 0)
+    count_rule: str = "last"

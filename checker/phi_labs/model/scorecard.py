@@ -213,10 +213,7 @@ class Scorecard:
         hint = "grade the submission again"
         try:
             data = json.loads(text)
-            version = data["schema_version"]
-            if version != SCHEMA_VERSION:
-                raise UserError(f"scorecard in format {version!r}, not {SCHEMA_VERSION}", hint)
-            card = cls._from_data(data)
+            card = cls.from_data(data)
             agrees = json.loads(card.to_json()) == data
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise UserError(f"this is no scorecard: {error!r}", hint) from error
@@ -225,7 +222,19 @@ class Scorecard:
         return card
 
     @classmethod
-    def _from_data(cls, data: dict[str, Any]) -> Self:
+    def from_data(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of ``to_data``; derived figures are computed anew. Errors as ``from_json``."""
+        hint = "grade the submission again"
+        try:
+            version = data["schema_version"]
+            if version != SCHEMA_VERSION:
+                raise UserError(f"scorecard in format {version!r}, not {SCHEMA_VERSION}", hint)
+            return cls._from_data(data)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise UserError(f"this is no scorecard: {error!r}", hint) from error
+
+    @classmethod
+    def _from_data(cls, data: Mapping[str, Any]) -> Self:
         objectives = tuple(_objective_from(item) for item in data["objectives"])
         guards = tuple(_guard_from(item) for item in data["guards"])
         plain = {key: data[key] for key in ("lab", "title", "policy", "assurance", "rescue_used")}
