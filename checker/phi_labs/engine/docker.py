@@ -249,6 +249,15 @@ class Engine:
         with _told(f"rename container {container[:12]}"):
             self._api.rename(container, name)
 
+    @contextlib.contextmanager
+    def frozen(self, container: str) -> Iterator[None]:
+        """A container whose processes stand still for a moment."""
+        self.pause(container)
+        try:
+            yield
+        finally:
+            self.unpause(container)
+
     def pause(self, container: str) -> None:
         """Freeze every process of a container.
 

@@ -27,15 +27,19 @@ class Asking:
         self._run: CheckRun | None = None
 
     def __enter__(self) -> Self:
-        """If machines were waiting, the worker starts beside the capture, else when they are made."""
+        return self
+
+    def begin_if_ready(self) -> None:
+        """If machines were waiting, the worker starts now, beside the capture; else when they are made."""
         if self._helpers.all_done:
             self.running()
-        return self
 
     def __exit__(self, *_error: object) -> None:
         if self._run is not None and self._run.under_way:
             self._run.abort()
             self._job.installation.drop_probe(WORKER)  # the answer it waited for is still to come
+            if self._job.readers is not None:
+                self._job.readers.drop()
 
     def running(self) -> CheckRun:
         """The worker, started now if it was not."""
@@ -99,6 +103,7 @@ def _host(job: Job, machine: Machine) -> Host:
         probe,
         known=job.manifest.identifiers(),
         interpreter=Interpreter(job.interpreters[machine.name], probe),
+        freeze=lambda: job.engine.reconnected().frozen(machine.container),
         connect=lambda container: job.engine.reconnected().exec_stream(
             container, ["/bin/nc", "-N", "127.0.0.1", "22"]
         ),

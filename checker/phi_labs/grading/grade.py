@@ -32,6 +32,7 @@ from phi_labs.grading.blame import (
 from phi_labs.grading.clone import BootFailedError, boot, bring_to
 from phi_labs.grading.expected import Check, expected_checks
 from phi_labs.grading.job import Circumstances, Helpers, Job, Stages, begin, living_probe, look_at_live
+from phi_labs.grading.readers import Readers
 from phi_labs.grading.submission import Submission, capture_run, load_submission
 from phi_labs.grading.worker import function_of
 from phi_labs.lifecycle.installation import Installation
@@ -69,6 +70,7 @@ def grade_run(  # noqa: PLR0913 - what decides a grading
     later: bool = True,
     background: bool = True,
     assurance: Assurance = "practice",
+    readers: Readers | None = None,
 ) -> Graded:
     """Grade the current state of a trainee's run; the trainee keeps working.
 
@@ -77,6 +79,7 @@ def grade_run(  # noqa: PLR0913 - what decides a grading
     Args:
         assurance: what the scorecard says of its worth; a run that a prepared attempt was applied to stays
             practice.
+        readers: interpreters that serve many gradings, for an author's own attempts.
         later: leave the removal of clones to somebody else.
         background: with ``later``, have it done by a process in the background, at once.
 
@@ -85,11 +88,11 @@ def grade_run(  # noqa: PLR0913 - what decides a grading
         NotGraded: our trouble; no attempt was counted.
     """
     try:
-        graded = _grade_once(installation, lab, trainee, assurance, later=later, second_try=False)
+        graded = _grade_once(installation, lab, trainee, assurance, readers, later=later, second_try=False)
     except NotGraded as error:
         if not isinstance(error.__cause__, ProbeGone):
             raise
-        graded = _grade_once(installation, lab, trainee, assurance, later=later, second_try=True)
+        graded = _grade_once(installation, lab, trainee, assurance, readers, later=later, second_try=True)
     if later and background:
         request_spares(installation, lab)
     return graded
@@ -100,6 +103,7 @@ def _grade_once(  # noqa: PLR0913 - what decides a grading
     lab: Lab,
     trainee: str,
     assurance: Assurance,
+    readers: Readers | None,
     *,
     later: bool,
     second_try: bool,
@@ -113,10 +117,11 @@ def _grade_once(  # noqa: PLR0913 - what decides a grading
         _job(installation, lab, run, manifest, checks, stages, later) as job,
     ):
         job.circumstances, job.second_try = _circumstances(installation, run, assurance), second_try
+        job.readers = readers
         look_at_live(job)
         helpers = begin(job)
         with Asking(job, helpers) as asking:
-            submission = _captured(job, attempt.submission, helpers)
+            submission = _captured(job, attempt.submission, helpers, asking)
             outcomes = _questioned(job, submission, asking)
         card = _scored(job, outcomes)
         kept = _kept(job, submission, attempt, card)
@@ -203,10 +208,11 @@ def _job(  # noqa: PLR0913, PLR0917 - the facts of one grading
     installation.state.lock_file(f"grade-{run.id}").unlink(missing_ok=True)
 
 
-def _captured(job: Job, folder: Path, helpers: Helpers) -> Submission:
+def _captured(job: Job, folder: Path, helpers: Helpers, asking: Asking) -> Submission:
+    """The submission; the checks of the running machine begin while it stands still, never before."""
     pids = {name: machine.pid for name, machine in job.live.items()}
     try:
-        submission = capture_run(job.engine, job.probe, job.run, pids, folder)
+        submission = capture_run(job.engine, job.probe, job.run, pids, folder, asking.begin_if_ready)
     except ProbeGone as error:
         if not job.second_try:
             raise

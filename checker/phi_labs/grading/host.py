@@ -10,9 +10,8 @@ import base64
 import ipaddress
 import re
 import secrets
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -43,8 +42,6 @@ FAKETIME = "/usr/$LIB/faketime/libfaketime.so.1"  # the loader puts its own word
 NAME_SOURCES = ("files", "systemd")
 _NAME_SERVICE = re.compile(r"^[ \t]*(passwd|group|shadow|initgroups)[ \t]*:([^#\n]*)", re.MULTILINE)
 NO_DIRECTORY = ("ENOTDIR", "ELOOP", "ENAMETOOLONG")
-LOOKS = 5
-BETWEEN_LOOKS = 0.01  # seconds
 Connect = Callable[[str], Any]
 
 
@@ -161,6 +158,7 @@ class Host:
         live: whether it is the running lab (then also /run and /dev/shm are swept).
         interpreter: for configuration; None where it is not offered.
         connect: returns a stream to the machine's sshd; None where SSH is not offered.
+        freeze: holds all processes of the machine while it is entered; None where that is not offered.
     """
 
     def __init__(  # noqa: PLR0913 - what a machine offers
@@ -172,6 +170,7 @@ class Host:
         live: bool = False,
         interpreter: Interpreter | None = None,
         connect: Connect | None = None,
+        freeze: Callable[[], AbstractContextManager[None]] | None = None,
     ) -> None:
         self._machine = machine
         self._probe = probe
@@ -179,6 +178,7 @@ class Host:
         self._live = live
         self._interpreter = interpreter
         self._connect = connect
+        self._freeze = freeze
         self._memory: dict[Any, Any] = {}
         self._seen: dict[str, list[int]] = {}
         # Unique: the probe remembers a walk per generation, and this machine's pid outlives a grading.
@@ -301,25 +301,18 @@ class Host:
     def _open_to(self, user: str, paths: Sequence[str]) -> set[str]:
         """Those of the files a sweep found that an account can open.
 
-        A file whose permissions move while it is looked at counts as open: a process that closes it
-        whenever somebody looks closes nothing.
+        A file whose permissions moved since the sweep counts as open: a process that closes it whenever
+        somebody looks closes nothing.
         """
         shut = [path for path, can in zip(paths, self.can(user, paths, "read"), strict=True) if not can]
         moving = {path: self._seen[path] for path in shut if path in self._seen}
         account = self.accounts.users.get(user)
         if account is None:
             return set()
-        opened: set[str] = set()
-        for _ in range(LOOKS):
-            if not moving:
-                break
-            can, looks = self._can_and_looks(account, list(moving))
-            opened |= {path for path, may in zip(moving, can, strict=True) if may}
-            pairs = list(zip(moving, looks, strict=True))
-            moving = {path: now for path, now in pairs if now and not _settled(moving[path], now)}
-            if moving:
-                time.sleep(BETWEEN_LOOKS)
-        return set(paths) - set(shut) | opened | moving.keys()
+        can, looks = self._can_and_looks(account, list(moving))
+        pairs = zip(moving, can, looks, strict=True)
+        moved = {path for path, may, now in pairs if may or not _settled(moving[path], now)}
+        return set(paths) - set(shut) | moved
 
     def _can_and_looks(
         self, account: Account, paths: Sequence[str]
@@ -350,16 +343,11 @@ class Host:
         return fresh.of(wanted)
 
     def _ask_sweep(self, strings: list[str], everywhere: bool, *, live: bool) -> Leaks:
-        answer = self._must(
-            "sweep",
-            strings=strings,
-            also=other_dates(strings),
-            key=None if everywhere else self._machine.image,
-            live=live,
-            generation=self._generation,
-            limit_bytes=SWEEP_BYTES,
-            within=SWEEP_SECONDS,
-        )
+        answer = self._sweep_answer(strings, everywhere, live=live)
+        if answer["moved"] and self._freeze is not None:
+            with self._freeze():  # what nobody moves, nobody moves out of sight
+                self._generation = secrets.token_hex(8)
+                answer = self._sweep_answer(strings, everywhere, live=live)
         blocked = answer["blocked"]
         if blocked:
             raise ProbeError(f"{self.name} cannot be searched: /{blocked[0][0]}: {blocked[0][1]}")
@@ -369,6 +357,18 @@ class Host:
             for path, container, numbers in answer["hits"]
         ]
         return Leaks(found, [("/" + path, reason) for path, reason in answer["notes"]])
+
+    def _sweep_answer(self, strings: list[str], everywhere: bool, *, live: bool) -> dict[str, Any]:
+        return self._must(
+            "sweep",
+            strings=strings,
+            also=other_dates(strings),
+            key=None if everywhere else self._machine.image,
+            live=live,
+            generation=self._generation,
+            limit_bytes=SWEEP_BYTES,
+            within=SWEEP_SECONDS,
+        )
 
     # -- what changed, and what configuration means ------------------------------------------
 
@@ -575,8 +575,10 @@ def _date_forms(text: str) -> tuple[str, ...]:
     return ()
 
 
-def _settled(before: Sequence[int], now: Sequence[int]) -> bool:
+def _settled(before: Sequence[int], now: Sequence[int] | None) -> bool:
     """Whether nothing changed between two looks at a file but, at most, what was written to it."""
+    if now is None:
+        return False
     (changed, written, *rights), (changed_now, written_now, *rights_now) = before, now
     return changed == changed_now or (written != written_now and rights == rights_now)
 

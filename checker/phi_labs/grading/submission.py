@@ -8,7 +8,7 @@ import gzip
 import json
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -96,7 +96,14 @@ def load_submission(folder: Path) -> Submission:
     return Submission(folder, hosts)
 
 
-def capture_run(engine: Engine, probe: Probe, run: Run, pids: Mapping[str, int], folder: Path) -> Submission:
+def capture_run(  # noqa: PLR0913, PLR0917 - what a capture is made of
+    engine: Engine,
+    probe: Probe,
+    run: Run,
+    pids: Mapping[str, int],
+    folder: Path,
+    when_frozen: Callable[[], None] = lambda: None,
+) -> Submission:
     """Freeze the run's machines, take their state, let them go on.
 
     What cannot be taken because of what is on a machine (a decoy root, more than can be walked in
@@ -105,8 +112,10 @@ def capture_run(engine: Engine, probe: Probe, run: Run, pids: Mapping[str, int],
     Args:
         pids: host name -> pid of the machine's first process, as the engine sees it.
         folder: where the archives go.
+        when_frozen: called once nothing on the machines can notice any more that it is looked at.
     """
     with frozen(engine, run):
+        when_frozen()
         hosts = {
             host: _capture_host(engine, probe, run.images[host], pids[host], folder / f"{host}.archive", host)
             for host in run.containers

@@ -16,7 +16,7 @@ from phi_labs.probe.agent.kernel import READ, Refused, extents, open_inside
 from phi_labs.probe.agent.memory import Held, Memory
 from phi_labs.probe.agent.patterns import Patterns
 from phi_labs.probe.agent.pieces import Damaged, Opener, Stream
-from phi_labs.probe.agent.questions import look_of
+from phi_labs.probe.agent.questions import look_of, looks
 from phi_labs.probe.agent.stream import Json
 from phi_labs.probe.agent.unpacking import HEAD, kind_of
 from phi_labs.probe.agent.walking import shortened
@@ -257,7 +257,8 @@ def answer_sweep(memory: Memory, question: Json) -> Json:
     of the string].
 
     The answer says which files could not be read at all (``blocked``) and how those looked that hold
-    something (``seen``). When files were moved meanwhile, all is looked at again, a few times.
+    something (``seen``). When files were moved meanwhile, all is looked at again, a few times; ``moved``
+    says that it was of no use.
     """
     asked, patterns = patterns_of(memory, question["strings"], question.get("also", []))
     sweep = Sweep(patterns, question["limit_bytes"], question["within"])
@@ -269,10 +270,19 @@ def answer_sweep(memory: Memory, question: Json) -> Json:
         memory.forget(question)
     if len(memory.held) > HELD_LIMIT:
         memory.held.clear()
+    answer["moved"] = bool(sweep.gone) or churned(memory, question)
     blocked = sweep.blocked + sweep.gone + trouble
     answer["blocked"] = [[shortened(path), reason] for path, reason in blocked[:BLOCKED_TOLD]]
     answer["notes"] = told(sweep.notes + trouble)
     return answer
+
+
+def churned(memory: Memory, question: Json) -> bool:
+    """Whether names were made, moved or removed in any changed directory since it was listed."""
+    root, found = memory.roots[question["pid"]], memory.changed(question)
+    listed = [(path, status) for path, _, status in found.items if stat.S_ISDIR(status.st_mode)]
+    now = looks(root, [[path, ""] for path, _ in listed])
+    return any(look != look_of(status) for look, (_, status) in zip(now, listed, strict=True))
 
 
 def swept(memory: Memory, question: Json, sweep: Sweep, asked: bytes) -> tuple[Json, list[list[str]]]:
