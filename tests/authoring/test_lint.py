@@ -445,6 +445,11 @@ def test_sentences_that_may_be_said(sentence: str) -> None:
     assert not wrong_in(sentence)
 
 
+def test_a_row_of_a_table_is_one_thought() -> None:
+    text = "| rule | status |\n| 90 FR 898: encryption; copies at most 48 hours old | proposed |\n"
+    assert [sentence for _, sentence in sentences(text) if wrong_in(sentence)] == []
+
+
 def test_a_sentence_has_the_line_on_which_it_begins() -> None:
     text = "# Head\n\nOne goes\nover lines. Two\nends.\n| a | b |\n| c | d |\n- item one\n  goes on. More.\n"
     assert list(sentences(text)) == [

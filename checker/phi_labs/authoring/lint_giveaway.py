@@ -215,8 +215,13 @@ def _telling_values(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         pair, triple = words[at : at + 2], words[at : at + 3]
         if len(pair) == 2 and re.search(r"[0-9]", pair[1]) and pair[0].isalpha() and not _unknown(pair):
             yield pair
-        if len(triple) == 3 and any(map(_SPECIFIC.search, triple)) and not _unknown(triple):
+        if len(triple) == 3 and any(map(_specific, triple)) and not _unknown(triple):
             yield triple
+
+
+def _specific(word: str) -> bool:
+    """Not any word; but where things are on a machine is no secret."""
+    return not word.startswith("/") and _SPECIFIC.search(word) is not None
 
 
 def _unknown(words: Sequence[str]) -> bool:

@@ -52,15 +52,16 @@ def _number(name: str) -> int:
 def findings(subject: Subject) -> Iterator[Finding]:
     """What planting in memory shows."""
     path = subject.folder / "plant.py"
+    entities = subject.lab.entities
     try:
+        first, other, again = (_planted(subject, entities[0], seed) for seed in (*_SEEDS, _SEEDS[0]))
         planted = {
-            entity: [_planted(subject, entity, seed) for seed in _SEEDS] for entity in subject.lab.entities
+            entities[0]: first,
+            **{entity: _planted(subject, entity, _SEEDS[0]) for entity in entities[1:]},
         }
-        again = _planted(subject, subject.lab.entities[0], _SEEDS[0])
     except PhiLabsError as error:
         yield from_error(subject.lab.id, path, "plant", error)
         return
-    first, other = planted[subject.lab.entities[0]]
     if _bytes(first) != _bytes(again):
         what = "plants something else for the same seed: a run could not be made again"
         yield subject.error(
@@ -68,8 +69,8 @@ def findings(subject: Subject) -> Iterator[Finding]:
         )
     yield from _manifest(subject, first, other)
     yield from _form(subject, first)
-    for entity, plantings in planted.items():
-        yield from _texts(subject, entity, plantings[0])
+    for entity, planting in planted.items():
+        yield from _texts(subject, entity, planting)
 
 
 def _planted(subject: Subject, entity: Entity, seed: bytes) -> Planting:

@@ -138,6 +138,9 @@ def sentences(text: str) -> Iterator[tuple[int, str]]:
 
 def _in_block(begins: int, block: list[str]) -> Iterator[tuple[int, str]]:
     text = "\n".join(block)
+    if text.lstrip().startswith("|"):  # a row is one thought, its status included
+        yield begins, re.sub(r"[\s*_`]+", " ", text).strip()
+        return
     at = 0
     for piece in re.split(r"(?<=[.!?;])[\"')\]]*\s+", text):
         start = text.index(piece, at)

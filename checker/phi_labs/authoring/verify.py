@@ -20,6 +20,7 @@ from phi_labs.authoring.attempts import HalfWay, apply_attempt
 from phi_labs.errors import PhiLabsError
 from phi_labs.grading.expected import expected_checks
 from phi_labs.grading.grade import grade_run
+from phi_labs.grading.readers import Readers
 from phi_labs.lifecycle.installation import Installation
 from phi_labs.lifecycle.runs import start_run, stop_run
 from phi_labs.lifecycle.scratch import scratch_installation
@@ -283,6 +284,12 @@ def _installation(root: Path, content: Path | None) -> Installation:
     return installation
 
 
+@cache
+def _readers(_root: Path) -> Readers:
+    """A worker's own interpreters."""
+    return Readers()
+
+
 def blank_row(lab: Lab, job: Job, verdict: Verdict) -> Row:
     """What a job must come to, before it is tried."""
     earned = verdict.earned(lab)
@@ -297,9 +304,10 @@ def try_attempt(root: Path, content: Path | None, blank: Row) -> Row:
         lab = find_lab(job.lab, content)
         start_run(installation, lab, job.trainee, entity=job.entity, spares=False)
         job.apply(installation, lab)
-        card = grade_run(installation, lab, job.trainee, later=False).scorecard
+        card = grade_run(installation, lab, job.trainee, later=False, readers=_readers(root)).scorecard
         row = _row(blank, card)
     except PhiLabsError as error:
+        _readers(root).drop()  # it may have been in the middle of an answer
         said = f"{error.message} {error.hint}".strip()
         row = _changed(blank, error=said, half_way=isinstance(error, HalfWay))
     finally:
