@@ -209,6 +209,7 @@ def test_the_schemas_accept_what_loads(lab: Lab, tmp_path: Path) -> None:
         "lab.json": lab.folder / "lab.yml",
         "verdicts.json": lab.folder / "attempts" / "verdicts.yml",
         "organisation.json": DEFAULT_ORGANISATION,
+        "scenario.json": ROOT / "scenarios" / "ce-it-foundations.yml",
     }
     for written in schema.write_schemas(tmp_path / "schema"):
         validator = jsonschema.Draft202012Validator(json.loads(written.read_text()))

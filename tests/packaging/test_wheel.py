@@ -63,7 +63,8 @@ def names_in(wheel: Path) -> set[str]:
 
 
 def test_every_content_file_travels(wheel: Path) -> None:
-    content = {f"phi_labs/content/{name}" for name in tracked("labs")}
+    content = {f"phi_labs/content/{name}" for name in tracked("labs") | tracked("scenarios")}
+    assert "phi_labs/content/scenarios/ce-it-foundations.yml" in content
     assert "phi_labs/content/labs/log-access/lab.yml" in content
     assert content - names_in(wheel) == set()
 

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from phi_labs.bench.report import BenchReport, Figure, compared, figure
+from phi_labs.bench.roster import measure_roster
 from phi_labs.bench.sweep import measure_sweep
 from phi_labs.bench.synthetic import measure_synthetic
 from phi_labs.errors import UserError
@@ -65,6 +66,7 @@ def bench(installation: Installation, tell: Tell) -> BenchReport:
         figures += measure_sweep(scratch)
         machine = _machine(scratch)
     figures += measure_synthetic(tell)
+    figures += measure_roster(tell)
     return BenchReport(tuple(figures), stages, machine)
 
 

@@ -1,4 +1,4 @@
-"""Shell completion: ids of labs, objectives and attempts, read without loading a whole lab."""
+"""Shell completion: ids of labs, scenarios, objectives and attempts, read without loading a whole lab."""
 
 from __future__ import annotations
 
@@ -19,6 +19,16 @@ def labs(incomplete: str) -> list[str]:
 
     try:
         return [name for name in lab_ids(_content()) if name.startswith(incomplete)]
+    except PhiLabsError:
+        return []
+
+
+def scenarios(incomplete: str) -> list[str]:
+    """Ids of scenarios that begin so."""
+    from phi_labs.model.content import scenario_ids  # noqa: PLC0415 - see above
+
+    try:
+        return [name for name in scenario_ids(_content()) if name.startswith(incomplete)]
     except PhiLabsError:
         return []
 

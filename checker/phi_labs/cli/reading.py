@@ -83,7 +83,7 @@ def brief(session: Session, lab: LabId, *, entity: EntityName = None, as_json: A
     preview = [] if run else sorted(names_of_a_run(found, organisation, chosen))
     words |= dict.fromkeys(preview, UNKNOWN_YET)
     text = render_brief(found, organisation, chosen, words)
-    _show_text(session, text, {"lab": lab, "entity": chosen}, as_json=as_json)
+    show_text(session, text, {"lab": lab, "entity": chosen}, as_json=as_json)
     if preview:
         session.say(f"details of your own machine show as {UNKNOWN_YET} until: phi-labs start {lab}")
     return 0
@@ -112,7 +112,7 @@ def debrief(
         )
     run = state.load_run(session.trainee, lab)
     text = render_debrief(found, _organisation(run), _entity(found, run, entity), _variables(session, run))
-    _show_text(session, text, {"lab": lab, "entity": _entity(found, run, entity)}, as_json=as_json)
+    show_text(session, text, {"lab": lab, "entity": _entity(found, run, entity)}, as_json=as_json)
     return 0
 
 
@@ -138,7 +138,8 @@ def _variables(session: Session, run: Run | None) -> Mapping[str, Any]:
     return session.installation.state.load_manifest(run.trainee, run.lab).variables
 
 
-def _show_text(session: Session, markdown: str, about: Mapping[str, str], *, as_json: bool) -> None:
+def show_text(session: Session, markdown: str, about: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print a text: laid out on a terminal, as it is elsewhere, with ``about`` beside it as JSON."""
     from rich.markdown import Markdown  # noqa: PLC0415 - 60 ms
 
     if as_json:

@@ -60,9 +60,6 @@ def _render(path: Path, words: dict[str, Any], variables: Mapping[str, Any]) -> 
             f"{path}: the lab's plant.py sets {', '.join(taken)}, which has a meaning of its own",
             "choose another name in p.variable(...)",
         )
-    environment = ImmutableSandboxedEnvironment(
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
     try:
         source = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -70,13 +67,21 @@ def _render(path: Path, words: dict[str, Any], variables: Mapping[str, Any]) -> 
             f"{path}: cannot be read: {error}", "every lab has a brief.md and a debrief.md"
         ) from error
     try:
-        return environment.from_string(source).render({**words, **variables})
+        return render_template(source, {**words, **variables})
     except Exception as error:  # a template can raise anything, and all of it is its author's to mend
         hint = f"names known here: {', '.join(sorted({*words, *variables}))}"
-        raise UserError(f"{path}:{_line(error)}: {error}", hint) from error
+        raise UserError(f"{path}:{template_line(error)}: {error}", hint) from error
 
 
-def _line(error: Exception) -> int:
+def render_template(source: str, words: Mapping[str, Any]) -> str:
+    """``source`` with ``words`` filled in; a mistake in it raises whatever Jinja2 does."""
+    environment = ImmutableSandboxedEnvironment(
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    return environment.from_string(source).render(words)
+
+
+def template_line(error: BaseException) -> int:
     """The template's line: syntax errors carry it, others have it in the innermost template frame."""
     if isinstance(error, TemplateSyntaxError):
         return error.lineno

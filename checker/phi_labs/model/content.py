@@ -90,3 +90,19 @@ def all_labs(override: Path | None = None) -> Listing:
         except UserError as error:
             broken.append(BrokenLab(lab_id, folder, error))
     return Listing(tuple(labs), tuple(broken))
+
+
+def scenario_ids(override: Path | None = None) -> tuple[str, ...]:
+    """Ids of all scenarios, sorted; a scenario is a .yml file of ``scenarios/``."""
+    found = (content_folder(override) / "scenarios").glob("*.yml")
+    return tuple(sorted(path.stem for path in found if not path.name.startswith(".")))
+
+
+def scenario_file(scenario_id: str, override: Path | None = None) -> Path:
+    """The file of that scenario, without reading it; an unknown id is a UserError naming the nearest."""
+    known = scenario_ids(override)
+    if scenario_id not in known:
+        listed = f"scenarios: {', '.join(known)}" if known else "there are no scenarios"
+        advice = " ".join(filter(None, [did_you_mean(scenario_id, known), listed]))
+        raise UserError(f"unknown scenario {scenario_id!r}", advice)
+    return content_folder(override) / "scenarios" / f"{scenario_id}.yml"

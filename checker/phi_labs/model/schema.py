@@ -10,11 +10,13 @@ from pydantic import BaseModel
 
 from phi_labs.model.lab import Lab, Verdicts
 from phi_labs.model.organisation import Organisation
+from phi_labs.model.scenario import Scenario
 
 SCHEMAS: dict[str, tuple[type[BaseModel], str]] = {
     "lab.json": (Lab, "labs/<id>/lab.yml"),
     "verdicts.json": (Verdicts, "labs/<id>/attempts/verdicts.yml"),
     "organisation.json": (Organisation, "an organisation file"),
+    "scenario.json": (Scenario, "scenarios/<id>.yml"),
 }
 DEFAULT_FOLDER = Path(__file__).resolve().parents[3] / "docs" / "schema"
 
