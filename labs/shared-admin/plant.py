@@ -1,4 +1,4 @@
-"""Plants the shared account's key, password and rules, the administrators' own keys, and what tickets tell."""
+"""Plants the shared account's key, password and rules, people's own keys, and what tickets tell."""
 
 from __future__ import annotations
 

@@ -29,6 +29,7 @@ list | while read -r account duty; do
 done
 rm /etc/sudoers.d/ehr-admins
 echo 'Defaults env_keep += "LD_PRELOAD"' > /etc/sudoers.d/10-debug
+chmod 0440 /etc/sudoers.d/10-debug
 
 # sudo logs again.
 rm /etc/sudoers.d/05-quiet

@@ -29,6 +29,7 @@ list | while read -r account duty; do
 done
 rm /etc/sudoers.d/ehr-admins
 echo 'Defaults timestamp_timeout=-1' > /etc/sudoers.d/10-comfort
+chmod 0440 /etc/sudoers.d/10-comfort
 
 # sudo logs again.
 rm /etc/sudoers.d/05-quiet

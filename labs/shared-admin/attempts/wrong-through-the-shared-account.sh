@@ -15,6 +15,7 @@ done
 list | while read -r account duty; do
     echo "$account ALL=(ehradm) NOPASSWD: ALL"
 done > /etc/sudoers.d/people
+chmod 0440 /etc/sudoers.d/people
 
 # sudo logs again.
 rm /etc/sudoers.d/05-quiet

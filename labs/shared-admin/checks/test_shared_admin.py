@@ -1,4 +1,4 @@
-"""The checks of shared-admin: one rebooted clone (host), on which everybody tries to log in and to work, and the live lab.
+"""The checks of shared-admin: one rebooted clone (host), on which everybody logs in and works, and the live lab.
 
 The property counts, not the recipe: who gets in is tried over SSH with people's own keys, what sudo allows is
 read by the pristine machine's own parser, and who did something is looked for in whatever grew meanwhile.
@@ -30,7 +30,7 @@ TOUCH = "/usr/bin/touch"
 DESK = "/var/lib/ehr-desk"
 INBOX, DONE = "/var/spool/ehr/inbox", "/var/spool/ehr/done"
 REPORTS = f"{DATA}/reports"
-FIRST_PASSWORD = "/root/first-password"
+FIRST_PASSWORD = "/root/first-password"  # noqa: S105 - a path
 SHORTEST_PASSWORD = 12
 REMEMBERED_MINUTES = 15
 OTHER_LOGINS = ("akessler", "jbaker", "labfeed")
@@ -39,7 +39,7 @@ READ_BYTES = 8 * 1024 * 1024
 JOBS = 20
 # Root or ehradm run what is here, or read it to decide who may do what.
 THEIR_OWN = ("/etc/", "/usr/", "/root", "/opt/", "/var/spool/cron/", "/var/lib/ehr", "/var/spool/ehr/done")
-# Groups that the kernel or a daemon takes for root's, or nearly; docker and lxd only where somebody made them.
+# Groups that the kernel or a daemon takes for root's, or nearly; docker and lxd only where somebody made one.
 GROUPS_LIKE_ROOT = ("root", "disk", "kmem", "shadow", "docker", "lxd", SHARED)
 
 # Who must stay who: uid, and shell where people log in.
@@ -195,7 +195,8 @@ def work(host, planted, trial):
     jobs = [job for job in host.jobs() if cron_runs(host, job)][:JOBS]
     for _ in range(2):  # the report may come before the filing
         for job in jobs:
-            host.run(["/bin/sh", "-c", job.command], user=job.user, timeout=10.0)
+            shell = job.environment.get("SHELL", "/bin/sh")
+            host.run([shell, "-c", job.command], user=job.user, env=job.environment, timeout=10.0)
         if order in text_of(host, f"{REPORTS}/orders.txt"):
             break
     for name in (order, f"CHK-{trial.token}"):
@@ -207,14 +208,13 @@ def work(host, planted, trial):
 
 
 def cron_runs(host, job):
-    """Whether cron would start this job: it passes over odd names, foreign tables and accounts that are closed."""
-    table = host.file(job.path)
-    if not table.is_file or not host.user(job.user).exists or closed_to_jobs(host, job.user):
+    """Whether cron would start this job every day: it passes over foreign tables and closed accounts."""
+    table, owner = host.file(job.path), host.user(job.user)
+    if job.days_apart != 1 or not owner.exists or closed_to_jobs(host, job.user):
         return False
     if job.path.startswith("/var/spool/cron/"):
-        return table.uid == host.user(job.user).uid and not table.mode & 0o077
-    named = re.fullmatch(r"[A-Za-z0-9_-]+", job.path.rpartition("/")[2]) or job.path == "/etc/crontab"
-    return bool(named) and table.uid == 0 and not table.mode & 0o022
+        return table.uid == owner.uid and not table.mode & 0o077
+    return table.uid == 0
 
 
 def closed_to_jobs(host, user):
@@ -311,7 +311,7 @@ OPTIONS = WeakKeyDictionary()
 
 
 def has_match(host):
-    """Whether sshd's configuration may differ between accounts; files included from elsewhere count as yes."""
+    """Whether sshd may treat accounts differently; a file included from elsewhere counts as yes."""
     folder = "/etc/ssh/sshd_config.d"
     paths = ["/etc/ssh/sshd_config", *(f"{folder}/{name}" for name in host.listing(folder))]
     text = "\n".join(text_of(host, path) for path in paths)
@@ -374,7 +374,7 @@ def not_among(names_of, lists):
 
 
 def usable_hashes(host):
-    """Account -> what a password is checked against, where one could be right; empty is no password at all."""
+    """Account -> what a password is checked against, where one could be right; empty: no password at all."""
     fields = shadow_of(host)
     found = {}
     for line in text_of(host, "/etc/passwd").splitlines():
@@ -594,15 +594,15 @@ def test_everybody_can_do_their_duty(host, planted, duty):
         "deputy": lambda: host.file(f"{DESK}/deputy-{trial.token}").exists,
     }
     told = {
-        "on-call": f"{user} restarted the EHR through sudo, without a password, and it did not restart.",
-        "accounts": f"{user} unlocked an account through sudo, without a password, and no account was unlocked.",
-        "reports": f"{user} made the report through sudo, as {SHARED} and without a password, and none was made.",
-        "deputy": f"{user} ran a command as root through sudo with the password in {FIRST_PASSWORD}, and it did not run.",
+        "on-call": "restarted the EHR without a password, and it did not restart",
+        "accounts": "unlocked an account without a password, and no account was unlocked",
+        "reports": f"made the report as {SHARED} without a password, and none was made",
+        "deputy": f"ran a command as root with the password in {FIRST_PASSWORD}, and it did not run",
     }
-    assert effects[duty](), told[duty]
+    assert effects[duty](), f"Through sudo, {user} {told[duty]}."
     beyond = host.file(f"{DESK}/beyond-{user}-{trial.token}")
     assert not beyond.exists, (
-        f"{user} ({duty}) ran a command as root that the policy does not allow without a password."
+        f"Without a password, {user} ({duty}) ran a command as root that the policy does not allow."
     )
 
 
@@ -788,7 +788,7 @@ def test_every_command_is_on_record_under_its_persons_name(host, planted):
             f"{user} cannot log in under that name, so nothing is on record under it."
         )
         assert trial.records.get(user), (
-            f"{user} ran a command through sudo, and nothing on the disk says that it was {user} and what it was."
+            f"{user} ran a command through sudo, and nothing on the disk says who it was and what it was."
         )
 
 
@@ -807,7 +807,7 @@ def above(path):
     """The path, and every folder above it but those that everybody may write and nobody may tidy."""
     parts = path.split("/")
     places = ["/".join(parts[:number]) for number in range(2, len(parts) + 1)]
-    return [place for place in places if place not in {"/tmp", "/var/tmp"}]  # noqa: S108 - sticky
+    return [place for place in places if place not in {"/tmp", "/var/tmp"}]
 
 
 # --- guards --------------------------------------------------------------------------------------------
