@@ -12,6 +12,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from phi_labs.authoring.mutate import Loss, Losses
 
+_COMMAND = 46  # columns for a command, so that the rest of an 80-column terminal says who noticed
 _STYLES = {
     "noticed": "green",
     "half-way": "green",
@@ -46,8 +47,8 @@ def losses_view(losses: Losses) -> RenderableType:
 def _table(losses: list[Loss]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("line", justify="right", no_wrap=True)
-    table.add_column("left out", overflow="ellipsis", no_wrap=True, ratio=1)
-    table.add_column("noticed by")
+    table.add_column("left out", overflow="ellipsis", no_wrap=True, max_width=_COMMAND)
+    table.add_column("noticed by", min_width=24)
     for loss in losses:
         table.add_row(str(loss.line), Text(loss.text), Text(_by(loss), style=_STYLES[loss.fate]))
     return table

@@ -12,7 +12,7 @@ systemctl restart rsyslog
 
 # The file that logrotate makes.
 sed -i 's/create 0644 root adm/create 0640 root logreview\n    dateext\n    maxage 400/; s/rotate [0-9]*/rotate 400/' /etc/logrotate.d/ehr
-logrotate --force /etc/logrotate.d/ehr
+logrotate --force /etc/logrotate.d/ehr  # phi-labs: unnoticed because it only tries what the night will do
 
 # The sudo rule that was left behind.
 grep -l /var/log/ehr /etc/sudoers.d/* | xargs -r rm

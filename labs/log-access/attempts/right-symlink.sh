@@ -2,7 +2,7 @@
 # /var/log/ehr becomes a symbolic link to a protected place; no program is told.
 set -eu
 
-systemctl stop rsyslog
+systemctl stop rsyslog  # phi-labs: unnoticed because the open file moves along with its directory
 mv /var/log/ehr /var/lib/ehr-logs
 chgrp logreview /var/lib/ehr-logs
 chmod 2750 /var/lib/ehr-logs
