@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 LOGIN_DEADLINE = 10.0
 OUTPUT_LIMIT = 1 << 20
+LAST_WORDS = 0.5  # seconds
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def _finish(channel: paramiko.Channel, stdin: bytes, until: float) -> SshResult:
     pending = stdin
     closed_input = False
     while True:
-        if time.monotonic() > until:
+        if time.monotonic() > until and not channel.exit_status_ready():
             raise TimeoutError("the command did not end in time")
         if pending and channel.send_ready():
             pending = pending[channel.send(pending[:32768]) :]
@@ -136,7 +137,11 @@ def _finish(channel: paramiko.Channel, stdin: bytes, until: float) -> SshResult:
             closed_input = True
         moved = _drain(channel, stdout, stderr)
         if channel.exit_status_ready() and not moved:
-            break
+            # sshd tells the end of a command before the last it said; what it left running says no more.
+            until = min(until, time.monotonic() + LAST_WORDS)
+            if channel.eof_received or time.monotonic() >= until:
+                break
+            time.sleep(0.002)
         if not moved and not pending:
             channel.status_event.wait(0.005)
     _drain(channel, stdout, stderr)
