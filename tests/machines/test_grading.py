@@ -20,6 +20,7 @@ from phi_labs.errors import EngineError, NotGraded, UserError
 from phi_labs.grading import blame, clone, grade
 from phi_labs.grading.blame import AT_FAULT
 from phi_labs.grading.grade import Graded, grade_run, regrade
+from phi_labs.grading.readers import Readers
 from phi_labs.grading.submission import Submission, capture_run
 from phi_labs.grading.worker import start_checks
 from phi_labs.lifecycle.installation import Installation
@@ -134,6 +135,31 @@ def test_a_score_is_supervised_when_the_trainers_installation_says_so_and_no_att
     assert again.scorecard.stamps == ("supervised", "attempt 2 graded again")
     running.installation.state.flag(running.trainee, running.lab.id, "attempt")
     assert supervised().scorecard.stamps == ("practice",)
+
+
+def test_kept_interpreters_read_each_machines_own_configuration(start_with: StartWith) -> None:
+    body = """
+ports, rules = host.sshd_config["port"], host.sudoers.grants("intern")
+assert False, f"{ports} {[grant.commands for grant in rules]} {len(host.logrotate())}"
+"""
+    running, readers = start_with(body), Readers()
+
+    def said() -> str:
+        card = grade_run(running.installation, running.lab, running.trainee, later=False, readers=readers)
+        return next(text for text in card.scorecard.objectives[0].messages if text.startswith("["))
+
+    try:
+        assert said().startswith("['22'] [] ")
+        running.box.sh(
+            "echo 'Port 2022' > /etc/ssh/other.conf; echo 'Include /etc/ssh/*.conf' >> /etc/ssh/sshd_config\n"
+            "mkdir /etc/more; echo 'intern ALL=(root) /bin/id' > /etc/more/rule; chmod 0440 /etc/more/rule\n"
+            "echo '@includedir /etc/more' >> /etc/sudoers; rm -r /etc/logrotate.d"
+        )
+        assert said() == "['2022'] [('/bin/id',)] 0"
+        running.box.sh("rm /etc/ssh/other.conf /etc/more/rule")
+        assert said() == "['22'] [] 0"
+    finally:
+        readers.drop()
 
 
 def test_a_failing_guard_withholds_the_points_it_protects(start_with: StartWith) -> None:

@@ -102,7 +102,9 @@ def _need_control_to_work(job: Job, names: list[str], answers: Answers) -> None:
     probe = living_probe(job.installation)
     job.installation.probe(WORKER)
     with control_machines(job.installation, job.lab, job.run, probe, job.held) as machines:
-        control = replace(job, probe=probe, machines=machines, live={}, interpreters={}, pristines={})
+        control = replace(
+            job, probe=probe, machines=machines, live={}, interpreters={}, pristines={}, readers=None
+        )
         make_interpreters(control, job.installation)
         make_pristines(control, job.installation)
         asking = start_checks(job.lab.folder / "checks", job.checks, fixtures_of(control), only=names)

@@ -39,6 +39,7 @@ _SUDO_INCLUDE = re.compile(r"^[ \t]*(?:@|#(?=include))(?:include|includedir)\b(.
 _SUDO_PATH = re.compile(r"\s+(?:\"([^\"\\]+)\"|([^\s\"\\]+))\s*(?:#.*)?")
 _SSHD_INCLUDE = re.compile(r"^[ \t]*\"?include\"?[ \t=]+(.+?)[ \t]*$", re.MULTILINE | re.IGNORECASE)
 _ROTATE_INCLUDE = re.compile(r"^[ \t]*include[ \t]+(\S+)[ \t]*$", re.MULTILINE)
+MODULI = "/etc/ssh/moduli"  # half a megabyte that no option depends on
 INCLUDE_LEVELS = 5
 ENTRIES = 1000
 Includes = Callable[[str], Iterable[str]]
@@ -159,9 +160,9 @@ class Interpreter:
 
     def sshd(self, target: Machine, connection: str | None = None) -> dict[str, list[str]]:
         """The effective server configuration; ``connection`` as for ``sshd -C`` resolves Match blocks."""
-        # moduli is half a megabyte that no option depends on.
-        paths = [path for path in self._entries(target, "/etc/ssh") if not path.endswith("/moduli")]
-        self._lay_out(target, paths, _sshd_includes, "/etc/ssh")
+        paths = self._entries(target, "/etc/ssh")
+        gone = [path for path in self._entries(self.machine, "/etc/ssh") if path not in paths]
+        self._lay_out(target, paths, _sshd_includes, "/etc/ssh", gone=gone)
         extra = ["-C", connection] if connection else []
         self._run(["/bin/mkdir", "-p", "/run/sshd"])
         ran = self._run(["/usr/sbin/sshd", "-T", *extra])
@@ -186,8 +187,19 @@ class Interpreter:
             for patterns, interval, kept in _ROTATING.findall(text)
         ]
 
-    def _lay_out(self, target: Machine, paths: Sequence[str], include: Includes, base: str) -> None:
-        """Replace these paths of the interpreter, and what they include, by copies of the target's."""
+    def _lay_out(
+        self,
+        target: Machine,
+        paths: Sequence[str],
+        include: Includes,
+        base: str,
+        gone: Sequence[str] = (),
+    ) -> None:
+        """Replace these paths of the interpreter, and what they include, by copies of the target's.
+
+        Args:
+            gone: paths of the interpreter that the target lacks.
+        """
         wanted = [os.path.normpath(path) for path in paths]
         for _ in range(INCLUDE_LEVELS):
             found = map(os.path.normpath, self._included(target, wanted, include, base))
@@ -209,7 +221,7 @@ class Interpreter:
         archive.seek(0)
         if self.machine.hands is None:
             raise ProbeError("the interpreter has no hands")
-        self.machine.hands.apply([path.strip("/") for path in new], archive)
+        self.machine.hands.apply([path.strip("/") for path in (*new, *gone)], archive)
         self._laid_out.update(new)
 
     def _included(self, target: Machine, paths: Sequence[str], include: Includes, base: str) -> list[str]:
@@ -222,7 +234,8 @@ class Interpreter:
     def _entries(self, target: Machine, path: str) -> list[str]:
         answer = self.probe.ask("list", pid=target.pid, path=path, limit=ENTRIES)
         assert not answer.get("too_many"), f"{path} holds too many files for configuration"
-        return [f"{path}/{name}" for name in answer.get("names", ())]
+        entries = [f"{path}/{name}" for name in answer.get("names", ())]
+        return [entry for entry in entries if entry != MODULI]
 
     def _text(self, target: Machine, path: str) -> str:
         answer = self.probe.ask("read", pid=target.pid, path=path, limit=TEXT_LIMIT)

@@ -12,6 +12,7 @@ from phi_labs.engine.docker import Engine
 from phi_labs.errors import MissingObject, ProbeError
 from phi_labs.grading.clone import Machine, fresh_machine
 from phi_labs.grading.expected import Check
+from phi_labs.grading.readers import Readers
 from phi_labs.lifecycle.installation import Installation
 from phi_labs.lifecycle.pool import Lease, network_for, take
 from phi_labs.model.lab import Lab
@@ -73,6 +74,7 @@ class Job:
     threads: list[threading.Thread] = field(default_factory=list)
     circumstances: Circumstances = field(default_factory=Circumstances)
     regrade_of: int = 0
+    readers: Readers | None = None  # None: interpreters of its own
     second_try: bool = False  # the probe died in the first: what now kills it again is the submission
 
     @property
@@ -82,7 +84,10 @@ class Job:
 
     def close(self) -> None:
         """End the conversations with its own machines."""
-        for machine in (*self.machines.values(), *self.interpreters.values(), *self.pristines.values()):
+        own = [*self.machines.values(), *self.pristines.values()]
+        if self.readers is None:
+            own += self.interpreters.values()
+        for machine in own:
             machine.close()
 
 
@@ -150,6 +155,9 @@ def make_pristines(job: Job, installation: Installation) -> None:
 def make_interpreters(job: Job, installation: Installation) -> None:
     """Throw-away machines without privileges, for reading configuration."""
     for name, image in job.run.images.items():
+        if job.readers is not None:
+            job.interpreters[name] = job.readers.machine(installation, job.lab, name, image)
+            continue
         container = take(installation, job.lab, job.lab.host(name), image, job.held, kind="interpreter")
         job.interpreters[name] = fresh_machine(installation.engine, name, container, image)
 
