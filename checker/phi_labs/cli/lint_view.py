@@ -40,7 +40,7 @@ def counted(errors: int, advice: int) -> str:
 
 
 def _finding(finding: Finding) -> RenderableType:
-    head = Text(finding.severity, style=_STYLES[finding.severity])
+    head = Text(finding.severity, style=_STYLES[finding.severity], overflow="fold")
     head.append(f"  {_near(finding.path)}{f':{finding.line}' if finding.line else ''}", style="bold")
     head.append(f"  {finding.rule}", style="dim")
     return Group(head, Padding(Text(f"{finding.what}\n-> {finding.mend}"), (0, 0, 0, 4)))
