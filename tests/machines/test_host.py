@@ -509,6 +509,13 @@ def test_commands_over_several_logins_run_side_by_side(
         refused.wait()
 
 
+def test_a_command_need_not_read_what_it_is_given(host: Host, installation: Installation, tiny: Lab) -> None:
+    manifest = installation.state.load_manifest("facets", tiny.id)
+    with host.ssh("intern", key=manifest.personas["intern"]["private"]) as session:
+        for _ in range(3):  # whether the end or the input is first, is chance
+            assert session.run("exit 3", stdin=b"x" * 4_000_000).exit_code == 3
+
+
 def test_processes_and_sockets_are_seen_from_outside(host: Host) -> None:
     processes = host.processes()
     assert {"sshd", "cron"} <= {process.name for process in processes}

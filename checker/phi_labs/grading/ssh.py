@@ -130,11 +130,14 @@ def _finish(channel: paramiko.Channel, stdin: bytes, until: float) -> SshResult:
     while True:
         if time.monotonic() > until and not channel.exit_status_ready():
             raise TimeoutError("the command did not end in time")
-        if pending and channel.send_ready():
-            pending = pending[channel.send(pending[:32768]) :]
-        if not pending and not closed_input:
-            channel.shutdown_write()
-            closed_input = True
+        try:
+            if pending and channel.send_ready():
+                pending = pending[channel.send(pending[:32768]) :]
+            if not pending and not closed_input:
+                channel.shutdown_write()
+                closed_input = True
+        except OSError:  # the command has ended without reading all of it
+            pending, closed_input = b"", True
         moved = _drain(channel, stdout, stderr)
         if channel.exit_status_ready() and not moved:
             # sshd tells the end of a command before the last it said; what it left running says no more.
