@@ -33,15 +33,10 @@ rm /etc/sudoers.d/ehr-admins
 rm /etc/sudoers.d/05-quiet
 visudo -c -q
 
-# The shared key, wherever it stands, and every copy of its private half.
-blob=$(cut -d' ' -f2 /var/lib/ehr/.ssh/id_ed25519.pub)
+# The shared key, and every copy of its private half.
 secret=$(sed -n 4p /var/lib/ehr/.ssh/id_ed25519)
-{ grep -rlFs "$blob" /root /etc /home /var/lib/ehr || :; grep -rlFs "$secret" /root /etc /home /usr/local /var || :; } |
-    while read -r file; do rm -f "$file"; done
-# An old back-up brings the second place back.
-second=$(echo "$PHI_KEY_PLACES" | tr -d '[]",' | awk '{ print $2 }')
-install -d -m 0755 "$(dirname "$second")"
-echo "ssh-ed25519 $blob ehr-admins@app1" > "$second"
+rm /var/lib/ehr/.ssh/authorized_keys
+grep -rlFs "$secret" /root /etc /home /usr/local /var | while read -r file; do rm -f "$file"; done
 
 # The service account: no password, no shell; its report no longer needs one.
 usermod -p '*' -s /usr/sbin/nologin ehradm

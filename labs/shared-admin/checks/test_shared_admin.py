@@ -1,4 +1,4 @@
-"""The checks of shared-admin: one rebooted clone (host), on which everybody logs in and works, and the live lab.
+"""The checks of shared-admin: one rebooted clone (host), where everybody logs in and works, and the live lab.
 
 The property counts, not the recipe: who gets in is tried over SSH with people's own keys, what sudo allows is
 read by the pristine machine's own parser, and who did something is looked for in whatever grew meanwhile.
@@ -38,7 +38,16 @@ LOG_SECONDS = 1.5
 READ_BYTES = 8 * 1024 * 1024
 JOBS = 20
 # Root or ehradm run what is here, or read it to decide who may do what.
-THEIR_OWN = ("/etc/", "/usr/", "/root", "/opt/", "/var/spool/cron/", "/var/lib/ehr", "/var/spool/ehr/done")
+THEIR_OWN = (
+    "/etc/",
+    "/usr/",
+    "/root",
+    "/opt/",
+    "/home/akessler",
+    "/var/spool/cron/",
+    "/var/lib/ehr",
+    "/var/spool/ehr/done",
+)
 # Groups that the kernel or a daemon takes for root's, or nearly; docker and lxd only where somebody made one.
 GROUPS_LIKE_ROOT = ("root", "disk", "kmem", "shadow", "docker", "lxd", SHARED)
 
@@ -115,7 +124,7 @@ def begin_sessions(host, planted, trial):
             user,
             planted.personas[user].private_key,
             duty_of(duties[user], user, trial.token),
-            first_password(host).encode() + b"\n",
+            first_password(host).encode() + b"\n" if duties[user] == "deputy" else b"",
         )
         for user in duties
         if host.user(user).exists
@@ -192,19 +201,25 @@ def work(host, planted, trial):
     trial.looked_up = f"lookup user=rn.ward mrn={mrn} reason=chart-review" in text_of(host, APP_LOG)
     order = f"DIR-{trial.token}"
     host.write(f"{INBOX}/{order}.ord", b"CBC, fasting\n", mode=0o644)
-    jobs = [job for job in host.jobs() if cron_runs(host, job)][:JOBS]
-    for _ in range(2):  # the report may come before the filing
-        for job in jobs:
-            shell = job.environment.get("SHELL", "/bin/sh")
-            host.run([shell, "-c", job.command], user=job.user, env=job.environment, timeout=10.0)
-        if order in text_of(host, f"{REPORTS}/orders.txt"):
-            break
+    every = host.jobs()[:JOBS]
+    daily = [job for job in every if cron_runs(host, job)]
+    run_jobs(host, daily)
+    if order not in text_of(host, f"{REPORTS}/orders.txt"):  # the report may have come before the filing
+        run_jobs(host, daily)
     for name in (order, f"CHK-{trial.token}"):
         filed = host.file(f"{DONE}/{name}.ord")
         trial.filed[name] = filed.uid if filed.exists else None
     report = host.file(f"{REPORTS}/orders.txt")
     trial.report_owner = report.uid if report.exists else -1
     trial.reported = order in text_of(host, f"{REPORTS}/orders.txt")
+    # What others do is no part of the services, but of the machine that is looked at.
+    run_jobs(host, [job for job in every if job not in daily and host.user(job.user).exists])
+
+
+def run_jobs(host, jobs):
+    for job in jobs:
+        shell = job.environment.get("SHELL", "/bin/sh")
+        host.run([shell, "-c", job.command], user=job.user, env=job.environment, timeout=10.0)
 
 
 def cron_runs(host, job):
@@ -308,17 +323,40 @@ def options_for(host, user):
 
 
 OPTIONS = WeakKeyDictionary()
+TEXTS = WeakKeyDictionary()
+CONFIGURATION_FILES = 50
 
 
 def has_match(host):
-    """Whether sshd may treat accounts differently; a file included from elsewhere counts as yes."""
-    folder = "/etc/ssh/sshd_config.d"
-    paths = ["/etc/ssh/sshd_config", *(f"{folder}/{name}" for name in host.listing(folder))]
-    text = "\n".join(text_of(host, path) for path in paths)
-    included = re.findall(r"^\s*include[\s=]+(.+?)\s*$", text, re.MULTILINE | re.IGNORECASE)
-    return bool(re.search(r"^\s*match[\s=]", text, re.MULTILINE | re.IGNORECASE)) or any(
-        item != f"{folder}/*.conf" for item in included
-    )
+    """Whether sshd may treat accounts or addresses differently."""
+    return bool(re.search(r"^\s*match[\s=]", sshd_text(host), re.MULTILINE | re.IGNORECASE))
+
+
+def sshd_text(host):
+    """All of sshd's configuration, what it includes too, as it is written."""
+    if host not in TEXTS:
+        todo, texts = ["/etc/ssh/sshd_config"], {}
+        while todo and len(texts) < CONFIGURATION_FILES:
+            path = todo.pop()
+            texts[path] = text_of(host, path)
+            included = re.findall(r"^\s*include[\s=]+(.+?)\s*$", texts[path], re.MULTILINE | re.IGNORECASE)
+            patterns = [
+                item if item[0] == "/" else f"/etc/ssh/{item}" for line in included for item in line.split()
+            ]
+            todo += [file for pattern in patterns for file in files_like(host, pattern) if file not in texts]
+        TEXTS[host] = "\n".join(texts.values())
+    return TEXTS[host]
+
+
+def files_like(host, pattern):
+    folder, _, name = pattern.rpartition("/")
+    return [f"{folder}/{item}" for item in host.listing(folder) if fnmatch.fnmatchcase(item, name)]
+
+
+def settings(host, name):
+    """What sshd's configuration says of an option in any place, under whatever condition."""
+    found = re.findall(rf"^\s*{name}[\s=]+(.+?)\s*$", sshd_text(host), re.MULTILINE | re.IGNORECASE)
+    return [value.strip('"') for value in found]
 
 
 def word(options, name, default=""):
@@ -330,7 +368,11 @@ def key_files(host, user):
     home, uid = host.user(user).home, host.user(user).uid
     blanks = {"%%": "%", "%h": home, "%u": user, "%U": str(uid)}
     found = []
-    for place in word(options_for(host, user), "authorizedkeysfile").split():
+    # Also what holds for some addresses only.
+    places = " ".join(
+        [word(options_for(host, user), "authorizedkeysfile"), *settings(host, "authorizedkeysfile")]
+    )
+    for place in dict.fromkeys(places.split()):
         if place != "none":
             path = re.sub(r"%.", lambda match: blanks.get(match[0], match[0]), place)
             found.append(path if path.startswith("/") else f"{home}/{path}")
@@ -453,6 +495,25 @@ def test_sshd_takes_nothing_but_keys_from_their_owners(host, planted):
         assert authorities == "none", f"sshd also takes certificates that a key in {authorities} has signed."
         for name in ("hostbasedauthentication", "gssapiauthentication", "kerberosauthentication"):
             assert word(options, name, "no") == "no", f"sshd also lets people in by {name}."
+    for name in ("authorizedkeyscommand", "trustedusercakeys"):
+        values = {value.lower() for value in settings(host, name)} - {"none"}
+        assert not values, f"sshd also goes by {name} {', '.join(sorted(values))}, under some condition."
+
+
+@objective("named-people")
+def test_nobody_can_add_a_key_for_somebody_else(host, planted):
+    owners = [*planted.facts["duties"], *OTHER_LOGINS]
+    files = {(user, path) for user in owners if host.user(user).exists for path in key_files(host, user)}
+    places = sorted({(user, place) for user, path in files for place in above(path)})
+    for other in people(host, planted):
+        theirs = [(user, place) for user, place in places if user != other]
+        paths = [place for _, place in theirs]
+        allowed = [
+            f"{user}'s {place}"
+            for (user, place), can in zip(theirs, host.can(other, paths, "write"), strict=True)
+            if can
+        ]
+        assert not allowed, f"{other} can change {', '.join(allowed[:3])}, and with it who gets in."
 
 
 @objective("named-people")
@@ -487,9 +548,8 @@ def test_the_old_key_opens_nothing(host, planted):
 @objective("shared-credential")
 def test_no_copy_of_the_private_half_is_left(host, planted):
     lines = [line for line in shared_key(planted).splitlines() if not line.startswith("-")]
-    secret = "".join(lines)
-    # The line that holds the secret itself; the first ones are alike in all keys.
-    found = host.find({lines[2], secret[140:200]})
+    # The secret itself begins with the fourth line.
+    found = host.find({lines[3]})
     assert not found, f"The private half of the shared key still lies in {', '.join(found.paths)}."
 
 
@@ -499,6 +559,9 @@ def test_no_password_opens_anything_over_ssh(host, planted):
         options = options_for(host, user)
         for name in ("passwordauthentication", "kbdinteractiveauthentication"):
             assert word(options, name, "no") == "no", f"sshd takes passwords from {user} ({name} is not no)."
+    for name in ("passwordauthentication", "kbdinteractiveauthentication", "challengeresponseauthentication"):
+        conditional = has_match(host) and "yes" in {value.lower() for value in settings(host, name)}
+        assert not conditional, f"sshd takes passwords under some condition ({name})."
 
 
 @objective("shared-credential")
@@ -777,6 +840,19 @@ def test_sudo_is_the_machines_own(host):
         for ask in (host.question, host.pristine_question)
     )
     assert mine == theirs, "/etc/sudo.conf is not as the machine came with it."
+
+
+@objective("attributable")
+def test_sudo_itself_writes_a_record(host):
+    said = {}
+    for line in host.sudoers.defaults:
+        if not line.get("Binding"):
+            said.update({name: value for option in line.get("Options", ()) for name, value in option.items()})
+    places = [
+        said.get("syslog", True),
+        *(said.get(name, False) for name in ("logfile", "log_output", "log_input")),
+    ]
+    assert any(value is not False for value in places), "sudo has been told to write nothing down."
 
 
 @objective("attributable")
