@@ -70,6 +70,18 @@ def command(
     return register
 
 
+def group(name: str, about: str) -> typer.Typer:
+    """A group of commands that shows its help when none is named."""
+    made = typer.Typer(name=name, help=about, invoke_without_command=True)
+
+    @made.callback()
+    def _alone(ctx: typer.Context) -> None:
+        if ctx.invoked_subcommand is None:
+            typer.echo(ctx.get_help())
+
+    return made
+
+
 def _with_session(function: Callable[..., int], *, trainee: bool) -> Callable[..., int]:
     """The function as typer sees it: the session replaced by context and common options."""
 

@@ -7,8 +7,10 @@ import json
 import os
 import re
 import secrets
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import TextIO
 
 from phi_labs.errors import UserError
 from phi_labs.records.event import Head
@@ -49,18 +51,30 @@ def write_head_file(path: Path, head: HeadFile) -> None:
     Raises:
         UserError: it cannot be written.
     """
+    with whole_file(path) as file:
+        file.write(head.to_json())
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[TextIO]:
+    """A file, 0600, that has its name only once all of it is on the disk.
+
+    Raises:
+        UserError: it cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(head.to_json())
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}", "name another file") from error
+    finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        raise UserError(f"cannot write {path}: {error.strerror}", "name another file") from error
 
 
 def read_head_file(path: Path) -> HeadFile:
