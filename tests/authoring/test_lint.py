@@ -25,6 +25,7 @@ def test_a_sound_lab_has_no_findings(folder: Path) -> None:
     assert lint(folder) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lab", lab_ids())
 def test_the_labs_that_came_along_have_no_errors_and_are_proofs(lab: str) -> None:
     found = lint(content_folder() / "labs" / lab)
@@ -394,6 +395,7 @@ def test_a_check_file_of_another_name_is_told(folder: Path) -> None:
         ("`systemctl restart cron` restarts a service.", "brief.md"),
         ("Look with `sudo -u clerk head -1 /srv/exports/x.csv` and `ls -l /srv/exports`.", "brief.md"),
         ("The settings say GROUP=root and MODE=0644.", "brief.md"),
+        ("`crontab -e` and nano are there.", "brief.md"),
         ("Tools are chmod, `setfacl` and `install`: take what you like.", "brief.md"),
     ],
 )
@@ -443,6 +445,15 @@ def test_sentences_that_may_not_be_said(sentence: str) -> None:
 )
 def test_sentences_that_may_be_said(sentence: str) -> None:
     assert not wrong_in(sentence)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["chmod 640 FILE", "sudo chmod 0640 it", "**chmod** `0640`", "chgrp 'billing' /srv/exports/*.csv"],
+)
+def test_other_spellings_of_a_step_are_known(folder: Path, spoil: Spoil, typed: str) -> None:
+    spoil("lab.yml", "Ask the machine,", f"{typed}. Ask the machine,")
+    assert told(folder, "hint-gives-away")
 
 
 def test_a_row_of_a_table_is_one_thought() -> None:

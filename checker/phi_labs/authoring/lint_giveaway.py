@@ -27,10 +27,12 @@ _WRAPS = "sudo xargs exec env nice nohup setsid timeout time command builtin run
 LOOKS = frozenset(_LOOKS.split())
 WRAPS = frozenset(_WRAPS.split())
 HANDLES_SERVICES = frozenset(("systemctl", "service", "update-rc.d", "kill", "pkill", "reboot"))
+EDITS = frozenset(("crontab", "visudo", "vipw", "passwd", "vi", "nano", "sudoedit"))
 _TRIM = "`*_\"'.,;:()[]{}<>|"
 _SUBSTITUTES = re.compile(
     r"s(?P<d>[/|#,@!])(?P<old>(?:\\.|(?!(?P=d)).)*)(?P=d)(?P<new>(?:\\.|(?!(?P=d)).)*)(?P=d)"
 )
+_MODE = re.compile(r"^0([0-7]{3})$")  # 0640 and 640 are the same words
 _SPECIFIC = re.compile(r"[0-9=/_+@]|^-")
 _SHORTEST_SETTING = 6
 
@@ -129,7 +131,7 @@ def found_in(text: str, tellings: frozenset[Telling]) -> list[Telling]:
 def plain_words(text: str) -> list[str]:
     """The words of a text without quotes and punctuation around them; ``sudo`` is left out."""
     stripped = (word.strip(_TRIM) for word in unquoted(text).split())
-    return [word for word in stripped if word and word != "sudo"]
+    return [_MODE.sub(r"\1", word) for word in stripped if word and word != "sudo"]
 
 
 def solution_of(subject: Subject) -> Solution:
@@ -151,7 +153,7 @@ def solution_of(subject: Subject) -> Solution:
             for written in _written(command):
                 tellings |= {Telling(run, attempt, False) for run in _telling_values(written)}
     tellings = {item for item in tellings if " ".join(item.words) not in said}
-    everyday = HANDLES_SERVICES | LOOKS
+    everyday = HANDLES_SERVICES | LOOKS | EDITS
     return Solution(
         frozenset(tellings),
         frozenset(whole),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from phi_labs.authoring.lint_subject import Finding, Subject
 from phi_labs.errors import UserError
@@ -118,6 +119,7 @@ def findings(subject: Subject) -> Iterator[Finding]:
                 yield subject.error(path, line, "citation-status", what, mend)
 
 
+@lru_cache(maxsize=4096)
 def wrong_in(sentence: str) -> list[Rule]:
     """The rules that a sentence breaks."""
     return [rule for rule, says, unless in _COMPILED if says.search(sentence) and not unless.search(sentence)]

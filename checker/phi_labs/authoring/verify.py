@@ -20,6 +20,7 @@ from phi_labs.authoring.attempts import HalfWay, apply_attempt
 from phi_labs.errors import PhiLabsError
 from phi_labs.grading.expected import expected_checks
 from phi_labs.grading.grade import grade_run
+from phi_labs.grading.job import Terms
 from phi_labs.grading.readers import Readers
 from phi_labs.lifecycle.installation import Installation
 from phi_labs.lifecycle.runs import start_run, stop_run
@@ -304,7 +305,8 @@ def try_attempt(root: Path, content: Path | None, blank: Row) -> Row:
         lab = find_lab(job.lab, content)
         start_run(installation, lab, job.trainee, entity=job.entity, spares=False)
         job.apply(installation, lab)
-        card = grade_run(installation, lab, job.trainee, later=False, readers=_readers(root)).scorecard
+        terms = Terms(readers=_readers(root))
+        card = grade_run(installation, lab, job.trainee, later=False, terms=terms).scorecard
         row = _row(blank, card)
     except PhiLabsError as error:
         _readers(root).drop()  # it may have been in the middle of an answer
