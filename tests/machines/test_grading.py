@@ -20,6 +20,7 @@ from phi_labs.errors import EngineError, NotGraded, UserError
 from phi_labs.grading import blame, clone, grade
 from phi_labs.grading.blame import AT_FAULT
 from phi_labs.grading.grade import Graded, grade_run, regrade
+from phi_labs.grading.job import Terms
 from phi_labs.grading.readers import Readers
 from phi_labs.grading.submission import Submission, capture_run
 from phi_labs.grading.worker import start_checks
@@ -126,7 +127,11 @@ def test_a_score_is_supervised_when_the_trainers_installation_says_so_and_no_att
 
     def supervised() -> Graded:
         return grade_run(
-            running.installation, running.lab, running.trainee, later=False, assurance="supervised"
+            running.installation,
+            running.lab,
+            running.trainee,
+            later=False,
+            terms=Terms(assurance="supervised"),
         )
 
     first = supervised()
@@ -145,7 +150,9 @@ assert False, f"{ports} {[grant.commands for grant in rules]} {len(host.logrotat
     running, readers = start_with(body), Readers()
 
     def said() -> str:
-        card = grade_run(running.installation, running.lab, running.trainee, later=False, readers=readers)
+        card = grade_run(
+            running.installation, running.lab, running.trainee, later=False, terms=Terms(readers=readers)
+        )
         return next(text for text in card.scorecard.objectives[0].messages if text.startswith("["))
 
     try:

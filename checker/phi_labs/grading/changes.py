@@ -29,7 +29,7 @@ LOGIN_PLACES = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Change:
     """One path that is not as in the image."""
 
@@ -47,18 +47,7 @@ class Changes:
 
     def __init__(self, host: Host, answer: dict[str, Any]) -> None:
         self._host = host
-        self.changes: Sequence[Change] = [
-            Change(
-                path="/" + path,
-                was_there=known,
-                mode=status["mode"],
-                uid=status["uid"],
-                gid=status["gid"],
-                size=status["size"],
-                capabilities=capable,
-            )
-            for path, known, status, capable in answer["changed"]
-        ]
+        self.changes: Sequence[Change] = [Change("/" + path, *rest) for path, *rest in answer["changed"]]
         self.removed: tuple[str, ...] = tuple("/" + path for path in answer["removed"])
 
     @property

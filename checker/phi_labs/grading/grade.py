@@ -31,8 +31,17 @@ from phi_labs.grading.blame import (
 )
 from phi_labs.grading.clone import BootFailedError, boot, bring_to
 from phi_labs.grading.expected import Check, expected_checks
-from phi_labs.grading.job import Circumstances, Helpers, Job, Stages, begin, living_probe, look_at_live
-from phi_labs.grading.readers import Readers
+from phi_labs.grading.job import (
+    PRACTICE,
+    Circumstances,
+    Helpers,
+    Job,
+    Stages,
+    Terms,
+    begin,
+    living_probe,
+    look_at_live,
+)
 from phi_labs.grading.submission import Submission, capture_run, load_submission
 from phi_labs.grading.worker import function_of
 from phi_labs.lifecycle.installation import Installation
@@ -69,17 +78,14 @@ def grade_run(  # noqa: PLR0913 - what decides a grading
     *,
     later: bool = True,
     background: bool = True,
-    assurance: Assurance = "practice",
-    readers: Readers | None = None,
+    terms: Terms = PRACTICE,
 ) -> Graded:
     """Grade the current state of a trainee's run; the trainee keeps working.
 
     A probe that dies on the way is replaced, and everything is done once more.
 
     Args:
-        assurance: what the scorecard says of its worth; a run that a prepared attempt was applied to stays
-            practice.
-        readers: interpreters that serve many gradings, for an author's own attempts.
+        terms: what the score is worth and what it takes into account.
         later: leave the removal of clones to somebody else.
         background: with ``later``, have it done by a process in the background, at once.
 
@@ -88,11 +94,11 @@ def grade_run(  # noqa: PLR0913 - what decides a grading
         NotGraded: our trouble; no attempt was counted.
     """
     try:
-        graded = _grade_once(installation, lab, trainee, assurance, readers, later=later, second_try=False)
+        graded = _grade_once(installation, lab, trainee, terms, later=later, second_try=False)
     except NotGraded as error:
         if not isinstance(error.__cause__, ProbeGone):
             raise
-        graded = _grade_once(installation, lab, trainee, assurance, readers, later=later, second_try=True)
+        graded = _grade_once(installation, lab, trainee, terms, later=later, second_try=True)
     if later and background:
         request_spares(installation, lab)
     return graded
@@ -102,8 +108,7 @@ def _grade_once(  # noqa: PLR0913 - what decides a grading
     installation: Installation,
     lab: Lab,
     trainee: str,
-    assurance: Assurance,
-    readers: Readers | None,
+    terms: Terms,
     *,
     later: bool,
     second_try: bool,
@@ -116,8 +121,8 @@ def _grade_once(  # noqa: PLR0913 - what decides a grading
         _attempt(installation, run) as attempt,
         _job(installation, lab, run, manifest, checks, stages, later) as job,
     ):
-        job.circumstances, job.second_try = _circumstances(installation, run, assurance), second_try
-        job.readers = readers
+        job.circumstances, job.second_try = _circumstances(installation, run, terms), second_try
+        job.readers = terms.readers
         look_at_live(job)
         helpers = begin(job)
         with Asking(job, helpers) as asking:
@@ -244,10 +249,10 @@ def _questioned(job: Job, submission: Submission, asking: Asking) -> list[CheckO
 # -- scoring and keeping ---------------------------------------------------------------------
 
 
-def _circumstances(installation: Installation, run: Run, assurance: Assurance) -> Circumstances:
-    hints = installation.state.hints(run.trainee, run.lab, run.retry)
+def _circumstances(installation: Installation, run: Run, terms: Terms) -> Circumstances:
+    hints = installation.state.hints(run.trainee, run.lab, run.retry) if terms.hints_cost else {}
     flags = installation.state.flags(run.trainee, run.lab)
-    worth: Assurance = "practice" if flags.get("attempt") else assurance
+    worth: Assurance = "practice" if flags.get("attempt") else terms.assurance
     return Circumstances(hints, flags.get("rescue", False), worth)
 
 

@@ -54,6 +54,25 @@ class Circumstances:
     assurance: Assurance = "practice"
 
 
+@dataclass(frozen=True)
+class Terms:
+    """On which terms a grading is made.
+
+    Attributes:
+        assurance: what the scorecard says of its worth; a run that a prepared attempt was applied to stays
+            practice.
+        hints_cost: whether hints cost the points that the lab says.
+        readers: interpreters that serve many gradings, for an author's own attempts.
+    """
+
+    assurance: Assurance = "practice"
+    hints_cost: bool = True
+    readers: Readers | None = None
+
+
+PRACTICE = Terms()
+
+
 @dataclass
 class Job:
     """Everything one grading works with."""

@@ -70,10 +70,20 @@ class Graders:
         state, content: of the installation whose runs are graded.
         workers: processes; grading is bound by the processor.
         finished: called with every outcome, in a thread of the pool, before whoever waits is told.
+        hints_cost: whether hints cost the points that the lab says.
     """
 
-    def __init__(self, state: Path, content: Path | None, *, workers: int, finished: Finished) -> None:
+    def __init__(
+        self,
+        state: Path,
+        content: Path | None,
+        *,
+        workers: int,
+        finished: Finished,
+        hints_cost: bool = True,
+    ) -> None:
         self._arguments = (state, content)
+        self._hints_cost = hints_cost
         self._workers = workers
         self._finished = finished
         self._lock = threading.Condition()
@@ -132,11 +142,16 @@ class Graders:
     def _hand_out(self) -> None:
         while (ticket := self._next()) is not None:
             try:
-                future = self._pool.submit(grade_one, *self._arguments, ticket.learner, ticket.lab)
+                future = self._submit(ticket)
             except BrokenProcessPool:
                 self._pool = self._fresh_pool()
-                future = self._pool.submit(grade_one, *self._arguments, ticket.learner, ticket.lab)
+                future = self._submit(ticket)
             future.add_done_callback(partial(self._done, ticket))
+
+    def _submit(self, ticket: Ticket) -> Future[Outcome]:
+        return self._pool.submit(
+            grade_one, *self._arguments, ticket.learner, ticket.lab, hints_cost=self._hints_cost
+        )
 
     def _next(self) -> Ticket | None:
         """The next that may be graded now: a run that is being graded waits for its end."""
@@ -195,17 +210,21 @@ def _fingerprint(seed: bytes) -> str:
     return hashlib.sha256(b"seed " + seed).hexdigest()[:16]
 
 
-def grade_one(state: Path, content: Path | None, learner: str, lab_id: str) -> Outcome:
+def grade_one(
+    state: Path, content: Path | None, learner: str, lab_id: str, *, hints_cost: bool = True
+) -> Outcome:
     """Grade one run; trouble becomes the outcome's reason."""
     from phi_labs.errors import UserError  # noqa: PLC0415
     from phi_labs.grading.grade import grade_run  # noqa: PLC0415 - pytest, paramiko
+    from phi_labs.grading.job import Terms  # noqa: PLC0415
     from phi_labs.model.content import find_lab  # noqa: PLC0415
 
     began = time.monotonic()
     installation = _installation(state, content)
     try:
         lab = find_lab(lab_id, content)
-        graded = grade_run(installation, lab, learner, later=True, background=False, assurance="supervised")
+        terms = Terms(assurance="supervised", hints_cost=hints_cost)
+        graded = grade_run(installation, lab, learner, background=False, terms=terms)
         run = installation.state.load_run(learner, lab_id)
         return Outcome(
             number=graded.number,
