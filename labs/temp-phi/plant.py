@@ -32,6 +32,7 @@ CLINICS = ("cardio", "derma", "neuro", "ortho", "renal", "pulmo", "endo", "ophth
 EXTRACTED = ("mrn", "family", "given", "display", "dob", "ssn", "phone")  # what one row of an EHR list says
 NOTED = ("mrn", "display", "dob", "ssn", "phone")
 MAILED = ("mrn", "display")
+LISTED = ("mrn", "display", "phone")
 TRIALS = ("term", "error", "kill", "run")  # each has patients whom only the checks put into the register
 TEST_MRN = "0000000000"
 TAKE_OVER = EPOCH + timedelta(hours=17)
@@ -80,7 +81,7 @@ def plant(p: Planting) -> None:
     people = _People(p.hospital)
     purged = _plant_leftovers(p, story, people)
     _plant_kept(p, story, people)
-    _plant_clinics(p, story, people)
+    purged = sorted([*purged, *_plant_clinics(p, story, people)])
     _plant_script(p, story)
     _plant_others_files(p, story, people)
     _plant_tickets(p, story)
@@ -94,7 +95,7 @@ def _story(p: Planting) -> Story:
     hold = f"LH-2026-{rng.randrange(11, 90)}"
     need = rng.randrange(210, 880)
     reader, lapsed_reader = rng.sample(("mrivera", "sokafor"), 2)
-    sites = ("tmp", "vartmp", "lapsed", "editor", "psql", "core", "mail", "held", "needed")
+    sites = ("vartmp", "lapsed", "editor", "psql", "core", "held", "needed")
     return Story(
         script=rng.choice(("callback-list", "recall-list", "phone-list", "followup-list")),
         clinics=tuple(rng.sample(CLINICS, 5)),
@@ -124,7 +125,10 @@ def _story(p: Planting) -> Story:
         ),
         mails_out=rng.random() < 0.5,
         discovered=EPOCH + timedelta(hours=rng.randrange(9, 16), minutes=rng.randrange(5, 55)),
-        ages=dict(zip(sites, rng.sample(range(3, 40), len(sites)), strict=True)),
+        ages={
+            **dict(zip(sites, rng.sample(range(3, 40), len(sites)), strict=True)),
+            "tmp": rng.randrange(12, 40),
+        },
     )
 
 
@@ -204,7 +208,7 @@ def _plant_leftovers(p: Planting, story: Story, people: _People) -> list[str]:
         people.expose(patients, artefact.fields, when)
         paths.append(path)
     paths.append(_plant_mail(p, story, people))
-    return sorted(paths)
+    return paths
 
 
 def _rows(rng: random.Random, patients: Iterable[Patient], status: str = "") -> list[str]:
@@ -230,31 +234,39 @@ HEADING = "time,mrn,family,given,dob,ssn,phone,status"
 def _plant_script_leftovers(
     p: Planting, story: Story, people: _People, rng: random.Random, shared: list[Patient]
 ) -> list[str]:
-    """What the script's last runs left for two clinics: the EHR's rows, and the list made of them."""
+    """What the script left of a list that the help desk once asked for."""
+    patients = [*shared, *people.draw(7)]
+    rows = _rows(rng, patients, "callback")
+    test = f"23:59,{TEST_MRN},Zztest,Heartbeat,1900-01-01,,,arrived"
+    return _left_by_script(
+        p, story, people, "tmp", patients, [*rows, test], _days_ago(story.ages["tmp"], 13, 5)
+    )
+
+
+def _left_by_script(  # noqa: PLR0913, PLR0917 - the facts of one run
+    p: Planting,
+    story: Story,
+    people: _People,
+    site: str,
+    patients: list[Patient],
+    rows: list[str],
+    when: datetime,
+) -> list[str]:
+    """The EHR's rows and the list made of them, as the script leaves them for a clinic."""
+    clinic = story.clinics[2] if site == "tmp" else story.clinics[when.minute % 10]
+    lines = report_lines(rows)
+    listed = [patient for patient in patients if patient.mrn in "".join(lines)]
     paths = []
-    for clinic in story.clinics[1:3]:
-        patients = [*shared, *people.draw(7)]
-        when = _days_ago(story.ages["tmp"] if clinic == story.clinics[1] else 2)
-        rows = _rows(rng, patients, "callback")
-        listed = sorted(
-            f"{row[:5]};{p.mrn};{p.family.upper()}, {p.given};{p.phone}" for row, p in _with(rows, patients)
-        )
-        test = f"23:59,{TEST_MRN},Zztest,Heartbeat,1900-01-01,,,arrived"
-        for kind, content, fields in (
-            ("rows", _csv([*rows, test]), EXTRACTED),
-            ("list", _csv(listed, "time;mrn;name;phone"), ("mrn", "display", "phone")),
-        ):
-            path = f"/tmp/{story.script}-{clinic}.{kind}"
-            p.file(path, content, owner="reports", group="reports", mode=0o644, mtime=when)
-            p.planted("tmp", path, patients, fields)
-            people.expose(patients, fields, when)
-            paths.append(path)
+    for kind, content, those, fields in (
+        ("rows", _csv(rows), patients, EXTRACTED),
+        ("list", _csv(lines), listed, LISTED),
+    ):
+        path = f"/tmp/{story.script}-{clinic}.{kind}"
+        p.file(path, content, owner="reports", group="reports", mode=0o644, mtime=when)
+        p.planted(site, path, those, fields)
+        people.expose(those, fields, when)
+        paths.append(path)
     return paths
-
-
-def _with(rows: list[str], patients: list[Patient]) -> list[tuple[str, Patient]]:
-    known = {patient.mrn: patient for patient in patients}
-    return [(row, known[row.split(",")[1]]) for row in rows]
 
 
 def _plant_ticket_extract(
@@ -315,7 +327,7 @@ def _plant_mail(p: Planting, story: Story, people: _People) -> str:
     patients = people.draw(6)
     mailbox, when = "", EPOCH
     for number, clinic in enumerate((*story.scheduled, story.scheduled[0])):
-        when = _days_ago(max(story.ages["mail"] - number, 1), 6, 10 + number)
+        when = _days_ago(5 - number, 6, 10 + number % 2)  # Wednesday to Friday
         said = [f"no phone number: {who.display} {who.mrn}" for who in patients[number * 2 : number * 2 + 2]]
         headers = (
             ("From", f"root@{DOMAIN} (Cron Daemon)"),
@@ -402,11 +414,13 @@ def _plant_others_files(p: Planting, story: Story, people: _People) -> None:
 # --- the EHR's register, the reports, and the script ---------------------------------------------------
 
 
-def _plant_clinics(p: Planting, story: Story, people: _People) -> None:
+def _plant_clinics(p: Planting, story: Story, people: _People) -> list[str]:
+    """The register, the reports of today, and what this morning's runs left; returns the paths of that."""
     rng = p.rng("clinics")
+    left: list[str] = []
     register: list[str] = []
     reports: dict[str, list[str]] = {}
-    for clinic in story.clinics:
+    for number, clinic in enumerate(story.clinics):
         patients = people.draw(8)
         rows = _rows(rng, patients)
         rows[0] = ",".join([*rows[0].split(",")[:7], "callback"])
@@ -414,14 +428,13 @@ def _plant_clinics(p: Planting, story: Story, people: _People) -> None:
         lines = report_lines(rows)
         reports[clinic] = lines
         path = f"{REPORTS}/{clinic}.csv"
-        p.file(path, _csv(lines), owner="reports", group="helpdesk", mode=0o640, mtime=_days_ago(0, 6, 10))
+        listed = [patient for patient in patients if patient.mrn in "".join(lines)]
+        made = _days_ago(0, 6, 10 + number)
+        p.file(path, _csv(lines), owner="reports", group="helpdesk", mode=0o640, mtime=made)
         p.planted("register", REGISTER, patients, EXTRACTED)
-        p.planted(
-            "reports",
-            path,
-            [who for who in patients if who.mrn in "".join(lines)],
-            ("mrn", "display", "phone"),
-        )
+        p.planted("reports", path, listed, LISTED)
+        if clinic in story.scheduled:
+            left += _left_by_script(p, story, people, "today", patients, rows, made)
     p.directory(REPORTS, owner="reports", group="helpdesk", mode=0o2750)
     content = "# clinic, time, mrn, family, given, dob, ssn, phone, status\n" + "".join(
         f"{row}\n" for row in register
@@ -436,6 +449,7 @@ def _plant_clinics(p: Planting, story: Story, people: _People) -> None:
         p.planted("fresh", REGISTER, patients, EXTRACTED)
         fresh[trial] = [{name: str(who.text(name)) for name in EXTRACTED} for who in patients]
     p.fact("fresh", fresh)
+    return left
 
 
 def report_lines(rows: Iterable[str]) -> list[str]:
