@@ -130,6 +130,9 @@ class FakeEngine(Engine):
             )
         return found
 
+    def written(self, container: str) -> int:
+        return sum(map(len, self._machine(container).files.values()))
+
     def rename(self, container: str, name: str) -> None:
         self._called("rename")
         if any(machine.name == name for machine in self.machines.values()):

@@ -120,8 +120,8 @@ def remove_spares(installation: Installation) -> None:
     _sweep(installation, spares=True)
 
 
-def tidy(installation: Installation, lab: Lab | None) -> None:
-    """Remove what ended gradings left; keep spares of ``lab`` ready while somebody runs it."""
+def tidy(installation: Installation, lab: Lab | None, *, count: int = 1) -> None:
+    """Remove what ended gradings left; keep spares of a lab that is run, for ``count`` gradings."""
     _sweep(installation, spares=False)
     installation.state.drop_abandoned_attempts(ABANDONED)
     if lab is None:
@@ -129,7 +129,7 @@ def tidy(installation: Installation, lab: Lab | None) -> None:
     images = images_in_use(installation, lab)
     _remove_spares_of(installation, lab.id, but=images)
     for name, image in images:
-        make_spares(installation, lab, lab.host(name), image)
+        make_spares(installation, lab, lab.host(name), image, count=count)
         _know_baseline(installation, lab.host(name), image)
 
 
