@@ -1,4 +1,4 @@
-"""Plants the EHR's database, its plaintext dumps on both machines, the escrow officer's keys, and the tickets."""
+"""Plants the EHR's database, its plaintext dumps on two machines, the escrow keys, and the tickets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LAST_NIGHT = EPOCH.date()
 SWEPT = (
     "mrn",
     "ssn",
-)  # two of each patient, different everywhere: one of them stands in every useful extract
+)  # two of each patient: one of them stands in every useful extract
 ADMITTED = 225  # patients on the first night
 PER_NIGHT = 4  # new ones every day
 MOVED_AWAY = 11  # in the dump from before the move only: people whom the database no longer knows
@@ -68,7 +68,7 @@ def plant(p: Planting) -> None:
     """Everything of this lab, from the seed alone."""
     story = _story(p)
     people = [p.hospital.patient(number) for number in range(ADMITTED + PER_NIGHT * (len(story.nights) - 1))]
-    _plant_database(p, story, people)
+    _plant_database(p, people)
     _plant_nights(p, story, people)
     strays = _plant_strays(p, story, people)
     _plant_job(p, story)
@@ -121,7 +121,7 @@ def _story(p: Planting) -> Story:
 # --- the database and its dumps ------------------------------------------------------------------------
 
 
-def _plant_database(p: Planting, story: Story, people: list[Patient]) -> None:
+def _plant_database(p: Planting, people: list[Patient]) -> None:
     cast = Cast(p.hospital, people, host=DATABASE_HOST, day=LAST_NIGHT)
     p.file(MOVED, _dump("pg-dump", cast), owner="postgres", group="postgres", mode=0o600)
     p.fact("columns", {table.name: table.column_list for table in TABLES})
@@ -144,7 +144,7 @@ def _digests(cast: Cast) -> dict[str, list[object]]:
 
 
 def _plant_nights(p: Planting, story: Story, people: list[Patient]) -> None:
-    """A dump for every night: on the database's machine, and on the backup server but for the missed night."""
+    """A dump for every night: on the database's machine, and all but the missed one on the backup server."""
     nights = {}
     p.directory(story.local, mode=0o755)
     for number, night in enumerate(story.nights):
@@ -164,7 +164,7 @@ def _plant_nights(p: Planting, story: Story, people: list[Patient]) -> None:
 
 
 def _written(cast: Cast, story: Story, number: int) -> tuple[bytes, str]:
-    """A night's dump as the job of that time wrote it: at first archives, then scripts, packed a day later."""
+    """A night's dump as the job of that time wrote it: archives at first, later scripts, packed next day."""
     if number < story.packed:
         return _dump("pg-dump-custom", cast), "dump"
     if number < len(story.nights) - 1:
@@ -188,7 +188,7 @@ def _plant_stray(p: Planting, path: str, patients: list[Patient], day: date, hos
     content = gzip.compress(content, mtime=0) if path.endswith(".gz") else content
     mine = {"owner": "rhale", "group": "rhale"} if host == BACKUP_HOST else {}
     folder = str(Path(path).parent)
-    if folder != "/var/tmp":  # noqa: S108 - where colleagues leave things
+    if folder != "/var/tmp":
         p.directory(folder, host=host, mtime=cast.at(15), **mine)
     p.file(path, content, host=host, mtime=cast.at(15, 42), **mine)
     p.planted("stray", path, patients, SWEPT, host=host)
@@ -251,9 +251,8 @@ def _plant_escrow(p: Planting, story: Story) -> None:
     words = {"year": story.year, "withdrawn": story.withdrawn, "fingerprint": pgp.fingerprint}
     words |= {"recipient": age.public, "policy": p.organisation.policy(p.lab.policy)}
     p.file("/etc/escrow/README", _text("files/escrow-readme", words))
-    p.fact(
-        "escrow", {"age": age.private, "pgp": pgp.private, "recipient": age.public, "encrypts": pgp.encrypts}
-    )
+    facts = {"age": age.private, "pgp": pgp.private, "recipient": age.public, "encrypts": pgp.encrypts}
+    p.fact("escrow", facts)
     other_age, other_pgp = p.age_key("somebody else"), p.pgp_key("somebody else", officer)
     p.fact("other_keys", {"age": other_age.private, "pgp": other_pgp.private})
 

@@ -1,5 +1,5 @@
-"""The checks of backup-encryption: two rebooted clones, on which the nightly job runs twice, and two untouched
-machines, on which every backup is restored with the escrow officer's key.
+"""The checks of backup-encryption: the nightly job runs twice on two rebooted clones; on two untouched
+machines every backup is restored with the escrow officer's key.
 
 The property counts, not the recipe: no check asks for a tool, a file name or the form of the job. What can be
 restored is loaded into a PostgreSQL that the trainee never touched and compared row by row.
@@ -29,9 +29,10 @@ BIN = "/usr/lib/postgresql/15/bin"
 # Where PostgreSQL itself keeps rows. Anything else below its directory is somebody's hiding place.
 HEAP = re.compile(rf"{DATA}/(base/\d+/\d+(_\w+)?(\.\d+)?|pg_wal/[0-9A-F]{{24}})$")
 JOBS = 10
-JOB_SECONDS = 20.0
+JOB_SECONDS = 10.0
 RESTORE_SECONDS = 10.0
-TRIALS_SECONDS = 6.0  # how long the restores that must give nothing may take together
+# How long each may take in all: the first check pays for the whole trial, and has 30 seconds.
+JOBS_SECONDS, REFUSALS_SECONDS, RESTORES_SECONDS = 10.0, 4.0, 10.0
 STORE_FILES = 2000
 STORE_BYTES = 64 * 1024 * 1024
 SCRIPT_BYTES = 1024 * 1024
@@ -111,25 +112,35 @@ def trial(hosts, pristines, planted):
 
 def made_trial(hosts, pristines, planted):
     trial = Trial()
-    with ThreadPoolExecutor(
-        1
-    ) as beside:  # each machine has hands of its own; the probe answers one at a time
+    # Each machine has hands of its own, so two can work at once; the probe answers one question at a time.
+    with ThreadPoolExecutor(1) as beside:
         server = beside.submit(start_server, pristines["ehrdb1"])
         run_nights(hosts, planted, trial)
         room = RestoreRoom(pristines["backup1"], planted)
         trial.trouble = room.furnish(hosts)
         trial.sealed = room.sealed
-        days = [*reversed(planted.facts["nights"]), *trial.nights][::-1]
+        days = [*trial.nights, *planted.facts["nights"]]
         refusals = None if trial.trouble else beside.submit(room.try_what_must_fail, days)
         sweep(hosts, planted, trial)
         server.result()
         if refusals:
             refusals.result()
-            trial.without_key, trial.without_content = (
-                room.given_out(place) for place in ("other", "emptied")
-            )
-            restore_all(room, pristines["ehrdb1"], planted, days, beside, trial)
+            trial.without_key, trial.without_content = (room.given_out(place) for place in MUST_FAIL)
+            running = {day: beside.submit(room.restore, day) for day in days}
+            for day, ended in running.items():
+                trial.restored[day] = loaded(pristines["ehrdb1"], planted, room, day, ended.result())
     return trial
+
+
+class Patience:
+    """So many seconds for several things together."""
+
+    def __init__(self, seconds):
+        self._until = time.monotonic() + seconds
+
+    def left(self, most):
+        """How long the next thing may take; 0 when there is no time any more."""
+        return max(min(most, self._until - time.monotonic()), 0.0)
 
 
 # --- two nights ----------------------------------------------------------------------------------------
@@ -141,12 +152,13 @@ def run_nights(hosts, planted, trial):
     jobs = [(host, job) for host in (database, store) for job in host.jobs()[:JOBS]]
     gained = {table: [] for table in planted.facts["columns"]}
     today = datetime.datetime.now(datetime.UTC).date()
+    patience = Patience(JOBS_SECONDS)
     for ahead in (1, 2):
         gained = {table: [*rows, new] for (table, rows), new in zip(gained.items(), new_rows(), strict=True)}
         insert(database, planted, {table: rows[-1:] for table, rows in gained.items()})
         before = tree(store, STORE)
         for host, job in jobs:
-            run_job(host, job, f"+{ahead}d")
+            run_job(host, job, f"+{ahead}d", patience.left(JOB_SECONDS))
             after = tree(store, STORE)
             new = [path for path, known in after.items() if before.get(path) != known]
             if new and job not in trial.delivering:
@@ -188,9 +200,7 @@ def insert(host, planted, rows):
     """The EHR writes rows, under its own account."""
     columns = planted.facts["columns"]
     script = "".join(
-        f"COPY public.{table} ({columns[table]}) FROM stdin;\n"
-        + "".join(f"{row}\n" for row in rows[table])
-        + "\\.\n"
+        "\n".join((f"COPY public.{table} ({columns[table]}) FROM stdin;", *rows[table], "\\.\n"))
         for table in LOADING
     )
     psql(host, "ehr", script)
@@ -201,14 +211,14 @@ def psql(host, user, script):
     tried(host, [f"{BIN}/psql", "-X", "-q", "-d", "ehr"], user, stdin=script.encode(), timeout=10.0)
 
 
-def run_job(host, job, clock):
+def run_job(host, job, clock, timeout):
     """One start of a job, as cron would do it."""
     account = host.user(job.user)
-    if account.exists:
+    if account.exists and timeout:
         shell, home = job.environment.get("SHELL", "/bin/sh"), account.home or "/"
         environment = {"HOME": home, "LOGNAME": job.user, **job.environment}
         argv = [shell, "-c", f"cd; {job.command}"]
-        tried(host, argv, job.user, env=environment, timeout=JOB_SECONDS, clock=clock)
+        tried(host, argv, job.user, env=environment, timeout=timeout, clock=clock)
 
 
 def tried(host, argv, user="root", **how):
@@ -318,6 +328,14 @@ def session_keys(content):
 HIDDEN = "/root/aside"  # nobody but root looks in here
 PLACE = "/restore"
 KEYS, BACKUPS = f"{PLACE}/keys", f"{PLACE}/backups"
+# Nothing that the restore command started goes on into the next trial.
+ALONE = "pkill -KILL -u nobody;"
+# What it is tried on before it gets its chance, always in the same place.
+MUST_FAIL = {
+    "other": f"mv {HIDDEN}/other {KEYS}",
+    "emptied": f"{ALONE} rm -rf {KEYS}; mv {HIDDEN}/escrow {KEYS}; mv {BACKUPS} {HIDDEN}/true; "
+    f"mv {HIDDEN}/emptied {BACKUPS}",
+}
 
 
 class RestoreRoom:
@@ -327,7 +345,8 @@ class RestoreRoom:
         self.host = host
         self.escrow = planted.facts["escrow"]
         self.other = planted.facts["other_keys"]
-        self.mrns = frozenset(planted.facts["newest_mrns"])
+        self.mrns = frozenset(mrn.encode() for mrn in planted.facts["newest_mrns"])
+        self.patience = Patience(0)
         self.sealed = Sealed()
 
     def furnish(self, hosts):
@@ -348,25 +367,24 @@ class RestoreRoom:
 
     def try_what_must_fail(self, days):
         """Somebody else's keys; then the escrow officer's, with other content in all that they open."""
-        until = time.monotonic() + TRIALS_SECONDS
-        self._shell(f"mv {HIDDEN}/other {KEYS}")
-        for place, days_tried in (("other", days), ("emptied", days)):
-            if place == "emptied":
-                self._shell(
-                    f"rm -rf {KEYS}; mv {HIDDEN}/escrow {KEYS}; mv {BACKUPS} {HIDDEN}/true; mv {HIDDEN}/emptied {BACKUPS}"
-                )
-            for day in days_tried:
-                if time.monotonic() < until:
-                    self.restore(day, place)
-        self._shell(f"rm -rf {BACKUPS}; mv {HIDDEN}/true {BACKUPS}")
+        patience = Patience(REFUSALS_SECONDS)
+        for place, preparation in MUST_FAIL.items():
+            self._shell(preparation)
+            for day in days:
+                self._restore(day, place, patience)
+        self._shell(f"{ALONE} rm -rf {BACKUPS}; mv {HIDDEN}/true {BACKUPS}")
+        self.patience = Patience(RESTORES_SECONDS)
 
-    def restore(self, day, place="true"):
+    def restore(self, day):
         """Run the restore command; its output is a file that `output` reads."""
-        # Outside of this folder nobody but root may write, but for the usual places.
+        return self._restore(day, "true", self.patience)
+
+    def _restore(self, day, place, patience):
         command = f'ulimit -f {SQL_BYTES // 512}; umask 022; exec "$0" "$@" > {PLACE}/out/{place}-{day}'
         argv = ["/bin/sh", "-c", command, RESTORE, KEYS, BACKUPS, day]
         environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}
-        return tried(self.host, argv, NOBODY, timeout=RESTORE_SECONDS, env=environment)
+        timeout = patience.left(RESTORE_SECONDS)
+        return tried(self.host, argv, NOBODY, timeout=timeout, env=environment) if timeout else None
 
     def output(self, day, place="true"):
         """What the restore command wrote."""
@@ -378,19 +396,13 @@ class RestoreRoom:
         """Days whose patients the restore command gave out."""
         names = [name for name in self.host.listing(f"{PLACE}/out") if name.startswith(f"{place}-")]
         days = [name.removeprefix(f"{place}-") for name in names]
-        return [
-            day
-            for day in days
-            if self.mrns & set(MRN.findall(self.output(day, place).decode(errors="replace")))
-        ]
+        return [day for day in days if self.mrns.intersection(MRN.findall(self.output(day, place)))]
 
     def _lay_out(self, contents):
         folders = {path.rpartition("/")[0].replace(STORE, BACKUPS, 1) for path in contents} | {BACKUPS}
         keys = [f"{HIDDEN}/other", f"{HIDDEN}/escrow", f"{HIDDEN}/open"]
-        self.host.run(
-            ["/bin/mkdir", "-p", "-m", "0755", PLACE, HIDDEN, f"{PLACE}/out", *keys, *sorted(folders)]
-        )
-        self.host.run(["/bin/chown", str(NOBODY), f"{PLACE}/out"])
+        self.host.run(["/bin/mkdir", "-p", "-m", "0755", PLACE, HIDDEN, *keys, *sorted(folders)])
+        self.host.run(["/usr/bin/install", "-d", "-o", str(NOBODY), f"{PLACE}/out"])
         self.host.run(["/bin/chmod", "0700", HIDDEN])
         for path, content in contents.items():
             self.host.write(path.replace(STORE, BACKUPS, 1), content, mode=0o644)
@@ -399,7 +411,7 @@ class RestoreRoom:
             self.host.write(f"{HIDDEN}/{name}/escrow.pgp", keys["pgp"].encode(), mode=0o644)
 
     def _judge_sealing(self, contents):
-        """Find out which files the escrow officer's key opens, and make a set in which those hold nonsense."""
+        """Find out which files the escrow officer's key opens; make a copy in which those hold nonsense."""
         tools = {path: found for path, content in contents.items() if (found := recipients_of(content))}
         lines = [f"cp -a {BACKUPS} {HIDDEN}/emptied", f"export GNUPGHOME={HIDDEN}/gpg"]
         if any(tool == "gpg" for tool, _ in tools.values()):
@@ -407,11 +419,8 @@ class RestoreRoom:
         for number, (path, (tool, _)) in enumerate(tools.items()):
             inside = path.removeprefix(STORE)
             source, emptied = (shell_word(base + inside) for base in (BACKUPS, f"{HIDDEN}/emptied"))
-            lines.append(
-                OPENING[tool].format(
-                    source=source, target=f"{HIDDEN}/open/{number}", emptied=emptied, **self.escrow
-                )
-            )
+            words = {"source": source, "target": f"{HIDDEN}/open/{number}", "emptied": emptied, **self.escrow}
+            lines.append(OPENING[tool].format_map(words))
         self._shell("\n".join(lines))
         self.host.forget()
         for number, (path, (_, kinds)) in enumerate(tools.items()):
@@ -423,24 +432,26 @@ class RestoreRoom:
             if len(kinds) > 1:
                 self.sealed.shared.append(path)
         if any(path not in tools and is_dense(content) for path, content in contents.items()):
-            small = [
-                number
-                for number, path in enumerate(tools)
-                if self.sealed.opened.get(path, DEPOSIT_BYTES + 1) <= DEPOSIT_BYTES
-            ]
-            texts = [self.host.read(f"{HIDDEN}/open/{number}", DEPOSIT_BYTES) for number in small]
-            self.sealed.secrets = frozenset(word for text in texts for word in secret_words(text))
+            self.sealed.secrets = frozenset(self._deposited(list(tools)))
+
+    def _deposited(self, paths):
+        """What looks like a secret in the small files that the escrow officer's key opens."""
+        for number, path in enumerate(paths):
+            if self.sealed.opened.get(path, DEPOSIT_BYTES + 1) <= DEPOSIT_BYTES:
+                yield from secret_words(self.host.read(f"{HIDDEN}/open/{number}", DEPOSIT_BYTES))
 
     def _shell(self, script):
         return self.host.run(["/bin/sh"], stdin=script.encode() + b"\n", timeout=20.0)
 
 
-MRN = re.compile(r"\d{10}")
+MRN = re.compile(rb"\d{10}")
+# Open a file with the escrow officer's key; if that works, leave another one for the same key in its place.
 OPENING = {
-    "age": "age -d -i {HIDDEN}/escrow/escrow.agekey -o {{target}} {{source}} && head -c 5000 /dev/urandom | age -r {{recipient}} -o {{emptied}}",
-    "gpg": "gpg --batch -q --yes -o {{target}} -d {{source}} && head -c 5000 /dev/urandom | gpg --batch -q --yes --trust-model always -r {{encrypts}} -o {{emptied}} -e",
+    "age": f"age -d -i {HIDDEN}/escrow/escrow.agekey -o {{target}} {{source}} && "
+    "head -c 5000 /dev/urandom | age -r {recipient} -o {emptied}",
+    "gpg": "gpg --batch -q -o {target} -d {source} && "
+    "head -c 5000 /dev/urandom | gpg --batch -q --yes --trust-model always -r {encrypts} -o {emptied} -e",
 }
-OPENING = {tool: line.replace("{HIDDEN}", HIDDEN).format() for tool, line in OPENING.items()}
 
 
 def shell_word(text):
@@ -488,16 +499,9 @@ def start_server(host):
     return host.run(argv, timeout=15.0)
 
 
-def restore_all(room, server, planted, days, beside, trial):
-    """Restore every day, loading one while the next is decrypted."""
-    running = {day: beside.submit(room.restore, day) for day in days}
-    for day, ended in running.items():
-        trial.restored[day] = loaded(server, planted, room, day, ended.result())
-
-
 def loaded(server, planted, room, day, ended):
     if ended is None:
-        return Rows({}, "the restore command took too long")
+        return Rows({}, "the restore command took too long, or said too much")
     script = room.output(day)
     if not script:
         return Rows({}, "the restore command wrote nothing")
@@ -512,10 +516,9 @@ READING = {"PGTZ": "UTC", "PGDATESTYLE": "ISO, MDY", "PGCLIENTENCODING": "UTF8"}
 def read_out(server, planted, argv):
     """The rows of all tables, read by somebody who runs nothing of what was loaded; then all is dropped."""
     columns = planted.facts["columns"]
-    script = "SET statement_timeout = '5s';\nSET search_path = pg_catalog;\n" + "".join(
-        f"\\echo '{MARK}{table}'\nCOPY public.{table} ({names}) TO STDOUT;\n"
-        for table, names in columns.items()
-    )
+    script = "SET statement_timeout = '5s';\nSET search_path = pg_catalog;\n"
+    for table, names in columns.items():
+        script += f"\\echo '{MARK}{table}'\nCOPY public.{table} ({names}) TO STDOUT;\n"
     script += "DROP OWNED BY ehr CASCADE;\n"
     ended = tried(server, argv, READER, stdin=script.encode(), timeout=10.0, env=READING)
     if ended is None:
@@ -560,22 +563,20 @@ def test_the_next_backups_can_be_restored(trial, planted):
     for ahead, (day, gained) in enumerate(trial.nights.items(), start=1):
         lacking = difference(planted, trial.restored[day], planted.facts["database"], gained)
         assert not lacking, (
-            f"The scheduled jobs ran for night {ahead} after a restart. Restored with the escrow officer's key "
-            f"for that day ({day}): {lacking}."
+            f"The scheduled jobs ran for night {ahead} after a restart. Restored with the escrow officer's "
+            f"key for that day ({day}): {lacking}."
         )
 
 
 @objective("next-backup")
-def test_the_next_backups_are_encrypted(trial, hosts):
+def test_the_next_backups_are_encrypted(trial):
     assert trial.delivering, "No scheduled job delivered anything to backup1."
     assert not trial.in_between, (
-        f"When the job in {trial.delivering[0].path} had run, a patient could be read as it is on backup1, in "
+        f"When the job in {trial.delivering[0].path} had run, a patient could be read on backup1, in "
         f"{trial.in_between[0]}."
     )
     found = trial.found["backup1"].of(new_strings(trial))
-    assert not found, (
-        f"A patient of that night can be read on backup1 as it is, in {', '.join(found.paths[:3])}."
-    )
+    assert not found, f"A patient of that night can be read on backup1, in {', '.join(found.paths[:3])}."
 
 
 # --- older backups -------------------------------------------------------------------------------------
@@ -597,11 +598,9 @@ def test_every_older_backup_can_be_restored(trial, planted):
 
 
 def outside_the_database(name, found):
-    return [
-        leak
-        for leak in found
-        if not (name == "ehrdb1" and leak.container == "plain" and HEAP.match(leak.path))
-    ]
+    if name != "ehrdb1":
+        return list(found)
+    return [leak for leak in found if leak.container != "plain" or not HEAP.match(leak.path)]
 
 
 def told(name, leaks):
@@ -633,7 +632,8 @@ def test_no_plaintext_is_left_on_the_running_machine(lives, planted, name):
 def test_without_the_escrow_key_nothing_comes_out(trial):
     assert not trial.trouble, f"Nothing can be restored: {trial.trouble}."
     assert not trial.without_key, (
-        f"With the keys of somebody else the restore command gives out patients of {shown_days(trial.without_key)}."
+        "With the keys of somebody else the restore command gives out patients of "
+        f"{shown_days(trial.without_key)}."
     )
 
 
@@ -654,31 +654,22 @@ def shown_days(days):
 def test_files_are_encrypted_to_the_escrow_officer_alone(trial):
     sealed = trial.sealed
     assert not sealed.foreign, f"The escrow officer's key does not open {sealed.foreign[0]} of backup1."
-    assert not sealed.shared, (
-        f"Somebody else's key or passphrase opens {sealed.shared[0]} of backup1 as well."
-    )
+    assert not sealed.shared, f"Somebody else's key or passphrase opens {sealed.shared[0]} of backup1, too."
 
 
 @objective("escrow-only")
 def test_no_secret_lies_with_the_backups(trial):
     found = trial.found["backup1"].of(trial.sealed.secrets)
-    assert not found, (
-        f"A secret that was deposited for the escrow officer can be read on backup1, in {found.paths[0]}."
-    )
+    assert not found, f"A secret that was deposited for escrow can be read on backup1, in {found.paths[0]}."
 
 
 @objective("escrow-only")
 def test_a_secret_on_the_database_machine_is_roots_alone(trial, hosts):
     host = hosts["ehrdb1"]
     paths = trial.found["ehrdb1"].of(trial.sealed.secrets).paths
-    for user in host.accounts.users.values():
-        if user.uid:
-            allowed = [
-                path for path, can in zip(paths, host.can(user.name, paths, "read"), strict=True) if can
-            ]
-            assert not allowed, (
-                f"{user.name} can read a secret that opens backups, in {allowed[0]} of ehrdb1."
-            )
+    for name in [user.name for user in host.accounts.users.values() if user.uid]:
+        allowed = [path for path, can in zip(paths, host.can(name, paths, "read"), strict=True) if can]
+        assert not allowed, f"{name} can read a secret that opens backups, in {allowed[0]} of ehrdb1."
 
 
 # --- guards --------------------------------------------------------------------------------------------
@@ -690,14 +681,12 @@ def test_the_database_takes_rows_and_has_all(trial, planted):
     there = frozenset().union(*(leak.identifiers for leak in inside))
     new = frozenset(row.split("\t")[0] for night in trial.nights.values() for row in night["patients"])
     assert new <= there, "The EHR wrote rows into its database under its own account, and they are not in it."
-    missing = frozenset(planted.facts["newest_mrns"]) - there
-    assert not missing, (
-        f"{len(missing)} of {len(planted.facts['newest_mrns'])} patients are gone from the database."
-    )
+    wanted = frozenset(planted.facts["newest_mrns"])
+    assert wanted <= there, f"{len(wanted - there)} of {len(wanted)} patients are gone from the database."
 
 
 @guard("backups-arrive")
-def test_a_nightly_job_delivers(trial, hosts):
+def test_a_nightly_job_delivers(trial):
     assert trial.delivering, (
         "After a restart every scheduled job was started twice, as cron does it, and nothing new arrived in "
         f"{STORE} of backup1."
@@ -717,7 +706,7 @@ def test_cron_runs(hosts, lives, name):
 
 
 @guard("backups-arrive")
-def test_the_storage_operator_sees_what_arrived(trial, hosts, planted):
+def test_the_storage_operator_sees_what_arrived(hosts, planted):
     operator = planted.personas["storage"]
     assert hosts["backup1"].as_user(operator.user).can_list(STORE), (
         f"{operator} can no longer look into {STORE} of backup1."
@@ -725,18 +714,18 @@ def test_the_storage_operator_sees_what_arrived(trial, hosts, planted):
 
 
 @guard("backups-survive")
-def test_every_night_is_still_there(trial, planted, hosts):
-    gone = [day for day in planted.facts["nights"] if not survives(trial, planted, day)]
+def test_every_night_is_still_there(trial, planted):
+    nights = planted.facts["nights"]
+    gone = [day for day in nights if not survives(trial, planted, day)]
     assert not gone, (
-        f"The backups of {len(gone)} of {len(planted.facts['nights'])} nights are gone: they can neither be restored "
-        f"nor found as they were ({shown_days(gone)})."
+        f"The backups of {len(gone)} of {len(nights)} nights are gone: they can neither be restored nor "
+        f"found as they were ({shown_days(gone)})."
     )
 
 
 def survives(trial, planted, day):
-    if day in trial.restored and not difference(
-        planted, trial.restored[day], planted.facts["nights"][day], {}
-    ):
+    night = planted.facts["nights"][day]
+    if day in trial.restored and not difference(planted, trial.restored[day], night, {}):
         return True
     wanted = planted.identifiers(f"night-{day}")
     leaks = (leak for name, found in trial.found.items() for leak in outside_the_database(name, found))
@@ -751,12 +740,10 @@ def test_the_delivery_account_can_do_no_more(hosts, planted):
         f"{user} on backup1 can now run commands."
     )
     forwards = options.get("disableforwarding") == ["yes"] or options.get("allowtcpforwarding") == ["no"]
-    assert forwards and options.get("permittty") == ["no"], (
-        f"{user} on backup1 can now do more than move files."
-    )
-    assert options.get("passwordauthentication") == ["no"], (
-        f"{user} on backup1 can now log in with a password."
-    )
+    terminal = options.get("permittty") != ["no"]
+    assert forwards and not terminal, f"{user} on backup1 can now do more than move files."
+    password = options.get("passwordauthentication") != ["no"]
+    assert not password, f"{user} on backup1 can now log in with a password."
     assert not host.sudoers.grants(user), f"sudo lets {user} on backup1 do something."
 
 
@@ -764,14 +751,10 @@ def test_the_delivery_account_can_do_no_more(hosts, planted):
 def test_the_delivery_account_has_its_own_key(hosts, planted):
     host, persona = hosts["backup1"], planted.personas["delivery"]
     path = f"{host.user(persona.user).home}/.ssh/authorized_keys"
-    file = host.file(path)
-    lines = (
-        {line.strip() for line in file.content_string.splitlines() if line.strip()} if file.is_file else set()
-    )
-    keys = {line for line in lines if not line.startswith("#")}
-    assert keys == {planted.facts["delivery_line"]}, (
-        f"{path} on backup1 no longer holds the delivery key alone."
-    )
+    text = host.file(path).content_string if host.file(path).is_file else ""
+    keys = {line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")}
+    own = {planted.facts["delivery_line"]}
+    assert keys == own, f"{path} on backup1 no longer holds the delivery key alone."
 
 
 HOSTS = pytest.mark.parametrize("name", sorted(ACCOUNTS))
@@ -784,9 +767,7 @@ def test_everybody_is_who_they_were(hosts, name):
         user = hosts[name].user(account)
         assert user.exists, f"The account {account} on {name} is gone."
         assert user.uid == uid, f"The account {account} on {name} has another uid than before: {user.uid}."
-        assert user.shell == shell, (
-            f"The account {account} on {name} has another shell than before: {user.shell}."
-        )
+        assert user.shell == shell, f"The account {account} on {name} has another shell: {user.shell}."
 
 
 @guard("accounts-intact")
