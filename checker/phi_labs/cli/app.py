@@ -9,7 +9,19 @@ from typing import Annotated
 import typer
 
 from phi_labs import __version__
-from phi_labs.cli import access, authoring, demo, grading, phi, preparing, reading, records, running, upkeep
+from phi_labs.cli import (
+    access,
+    authoring,
+    demo,
+    gateway,
+    grading,
+    phi,
+    preparing,
+    reading,
+    records,
+    running,
+    upkeep,
+)
 from phi_labs.cli.session import MakeInstallation
 from phi_labs.errors import UserError
 
@@ -49,7 +61,7 @@ def _root(
     """
 
 
-for group in (demo, reading, running, grading, access, preparing, authoring, records, phi, upkeep):
+for group in (demo, reading, running, grading, access, preparing, authoring, gateway, records, phi, upkeep):
     group.add_to(app)
 
 

@@ -1,0 +1,1 @@
+"""The workshop's one open port: an SSH server that carries trainees to their own labs and nowhere else."""
