@@ -48,6 +48,38 @@ def ssn(number: int) -> str:
     return f"955-36-{number:04d}"
 
 
+KEEPS_OPEN = """
+import os, sys, time
+left = open("/tmp/left", "w+b"); left.write(b"955-36-0001"); left.flush(); os.unlink("/tmp/left")
+memory = os.memfd_create("left"); os.write(memory, b"955-36-0002")
+named = open("/tmp/named", "w+b"); named.write(b"955-36-0003"); named.flush()
+print("ready", flush=True)
+time.sleep(30)
+"""
+
+
+def test_deleted_files_that_a_process_holds_open_are_looked_into(
+    running: Running, probe: Probe, take_clone: TakeClone
+) -> None:
+    host = host_of(running, probe, take_clone)
+    numbers = [ssn(1), ssn(2), ssn(3)]
+    assert not host.held_open(numbers)
+    start = (
+        f"python3 -c '{KEEPS_OPEN}' > /tmp/said & echo $!; until grep -q ready /tmp/said; do sleep 0.02; done"
+    )
+    process = running.box.sh(start).split()[0]
+    try:
+        found = host.held_open(numbers)
+        assert {leak.path: leak.identifiers for leak in found} == {
+            "/tmp/left (deleted)": {ssn(1)},  # noqa: S108
+            "/memfd:left (deleted)": {ssn(2)},
+        }
+        assert not found.unread
+    finally:
+        running.box.sh(f"kill {process}; rm /tmp/named /tmp/said")
+    assert not host.held_open([ssn(4)])
+
+
 def test_identifiers_are_found_wherever_and_however_they_lie(
     running: Running, probe: Probe, take_clone: TakeClone
 ) -> None:

@@ -332,6 +332,22 @@ class Host:
         """Where strings stand in what changed since the image; as ``leaks`` without a persona."""
         return self._sweep(frozenset(strings), everywhere=False, live=self._live)
 
+    def held_open(self, identifiers: Iterable[str]) -> Leaks:
+        """Where identifiers stand in files that were deleted and that a process still holds open."""
+        strings = sorted(frozenset(identifiers))
+        answer = self._must(
+            "unlinked",
+            strings=strings,
+            also=other_dates(strings),
+            limit_bytes=SWEEP_BYTES,
+            within=SWEEP_SECONDS,
+        )
+        found = [
+            Leak(path, container, frozenset(strings[number] for number in numbers))
+            for path, container, numbers in answer["hits"]
+        ]
+        return Leaks(found, [(path, reason) for path, reason in answer["notes"]])
+
     def _sweep(self, wanted: frozenset[str], everywhere: bool, *, live: bool) -> Leaks:
         for (kind, *key), remembered in list(self._memory.items()):
             if kind == "sweep" and key[0] == (everywhere, live) and wanted <= key[1]:

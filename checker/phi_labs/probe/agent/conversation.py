@@ -26,7 +26,7 @@ from phi_labs.probe.agent.questions import (
     answer_stat,
 )
 from phi_labs.probe.agent.stream import Json, Out
-from phi_labs.probe.agent.sweep import answer_sweep
+from phi_labs.probe.agent.sweep import answer_sweep, answer_unlinked
 
 ANSWERS: dict[str, Callable[[Memory, Json], Json]] = {
     "baseline": answer_baseline,
@@ -43,6 +43,7 @@ ANSWERS: dict[str, Callable[[Memory, Json], Json]] = {
     "servers": answer_servers,
     "stat": answer_stat,
     "sweep": answer_sweep,
+    "unlinked": answer_unlinked,
 }
 
 

@@ -8,7 +8,7 @@ import os
 import stat
 import time
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 
 from phi_labs.probe.agent.base64_runs import AROUND, Runs, Spots, decoded
@@ -16,7 +16,7 @@ from phi_labs.probe.agent.kernel import READ, Refused, extents, open_inside
 from phi_labs.probe.agent.memory import Held, Memory
 from phi_labs.probe.agent.patterns import Patterns
 from phi_labs.probe.agent.pieces import Damaged, Opener, Stream
-from phi_labs.probe.agent.questions import look_of, looks
+from phi_labs.probe.agent.questions import lab_processes, look_of, looks
 from phi_labs.probe.agent.stream import Json
 from phi_labs.probe.agent.unpacking import HEAD, kind_of
 from phi_labs.probe.agent.walking import shortened
@@ -31,6 +31,7 @@ LOOKS = 4
 # A path leads elsewhere, or nowhere, since it was listed.
 MOVED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO})
 NOT_THERE = os.strerror(errno.ENOENT)
+DELETED = " (deleted)"
 NESTING = 8
 # What one file may expand to: more than honest files do, and little enough for many bombs.
 EXPANDED_LEAST = 64 << 20
@@ -275,6 +276,39 @@ def answer_sweep(memory: Memory, question: Json) -> Json:
     answer["blocked"] = [[shortened(path), reason] for path, reason in blocked[:BLOCKED_TOLD]]
     answer["notes"] = told(sweep.notes + trouble)
     return answer
+
+
+def answer_unlinked(memory: Memory, question: Json) -> Json:
+    """Find strings in files that have no name any more and that a process of the machine still holds open.
+
+    A path is what the kernel calls it: ``/tmp/extract.csv (deleted)``, ``/memfd:name (deleted)``.
+    """
+    _, patterns = patterns_of(memory, question["strings"], question.get("also", []))
+    sweep = Sweep(patterns, question["limit_bytes"], question["within"])
+    hits: list[list[object]] = []
+    seen: set[tuple[int, int]] = set()
+    for place in unlinked(question["pid"]):
+        with suppress(OSError):  # it was closed while we looked
+            fd = os.open(place, READ)
+            try:
+                status, path = os.fstat(fd), os.readlink(place)
+                identity = (status.st_dev, status.st_ino)
+                if stat.S_ISREG(status.st_mode) and status.st_size and identity not in seen:
+                    seen.add(identity)
+                    hits += [[path, layer, numbers] for layer, numbers in sweep.file(fd, path)]
+            finally:
+                os.close(fd)
+    return {"hits": hits, "notes": told(sweep.notes)}
+
+
+def unlinked(pid: int) -> Iterator[str]:
+    """Where /proc shows the files without a name that processes beside ``pid`` hold open."""
+    for name in lab_processes(pid):
+        folder = f"/proc/{name}/fd"
+        with suppress(OSError):  # it ended while we looked
+            for number in os.listdir(folder):
+                if os.readlink(f"{folder}/{number}").endswith(DELETED):
+                    yield f"{folder}/{number}"
 
 
 def churned(memory: Memory, question: Json) -> bool:
