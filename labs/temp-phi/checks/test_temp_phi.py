@@ -303,6 +303,7 @@ class Series:
     said: list[str] = field(default_factory=list)
     delivered: dict[str, dict[str, str]] = field(default_factory=dict)
     left: dict[str, object] = field(default_factory=dict)
+    in_public: frozenset[str] = frozenset()
     middle_doors: list[Door] = field(default_factory=list)
     after_all: object = None
     final_doors: list[Door] = field(default_factory=list)
@@ -416,6 +417,7 @@ def made_series(host, planted):
     rows = rows_of(planted, clinics[4], "kill")
     asked = script.begin(clinics[4], rows)
     seen = left_on(host, planted).of(fresh(planted, "kill"))
+    series.in_public = frozenset(top for path in seen.paths if (top := in_public(path)))
     series.middle_doors = doors_to(host, planted, seen, lambda _path: {"reports"})
     good = [row for clinic in clinics[:2] for row in rows_of(planted, clinic, "run")]
     series.runs["kill"] = script.end(asked, 9, good)
@@ -521,6 +523,14 @@ def test_nothing_is_left_on_the_running_machine(live, planted):
     assert not found, f"On the running machine, patients' data are still in {found.summary()}."
 
 
+@objective("purged")
+def test_no_process_holds_open_what_was_purged(live, planted):
+    found = live.held_open(of_sites(planted, *PURGED_SITES, "today"))
+    assert not found, (
+        f"On the running machine, a process still holds open what was deleted: {found.summary()}."
+    )
+
+
 def extracts_in(swept, planted, *sites):
     """Where these sites' patients are, but for the register and the reports."""
     return swept.of(of_sites(planted, *sites)).outside(REGISTER, *report_paths(planted))
@@ -617,7 +627,10 @@ def test_nobody_else_reads_while_it_runs(host, planted):
 
 @objective("private")
 def test_names_in_public_places_cannot_be_guessed(host, planted):
-    first, second = (series_of(host, planted).runs[way].names for way in ("term", "kill"))
+    series = series_of(host, planted)
+    first, second = series.runs["term"].names, series.runs["kill"].names
+    standing = sorted(series.in_public - second)
+    assert not standing, f"A run works in {standing[0]}: in a public place, under a name from before the run."
     clinics = planted.facts["clinics"]
     again = {guessable(name, clinics) for name in first} & {guessable(name, clinics) for name in second}
     shown_names = sorted(name for name in second if guessable(name, clinics) in again)
@@ -625,6 +638,14 @@ def test_names_in_public_places_cannot_be_guessed(host, planted):
         "Two runs made names in a public place that differ by no more than numbers: "
         f"{', '.join(shown_names[:2])}."
     )
+
+
+def in_public(path):
+    """The name in a public place that a path goes through, if it does."""
+    for place in PUBLIC:
+        if inside(path, place):
+            return "/".join(path.split("/")[: place.count("/") + 2])
+    return None
 
 
 def guessable(name, clinics):
