@@ -354,6 +354,20 @@ def test_a_lab_without_its_files_is_told_file_by_file(folder: Path) -> None:
     assert {"text", "no-checks", "verdicts.yml"} <= rules
 
 
+@pytest.mark.parametrize("name", ["brief.md", "debrief.md", "planted/exposure-report.yml", REFERENCE, CHECKS])
+def test_an_empty_file_is_told(folder: Path, name: str) -> None:
+    (folder / name).write_text("")
+    assert has_errors(lint(folder))
+
+
+@pytest.mark.parametrize("name", ["brief.md", "plant.py", REFERENCE, CHECKS, VERDICTS, "lab.yml"])
+def test_what_is_no_file_is_told(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    (folder / name).symlink_to(folder / name)
+    found = lint(folder)
+    assert any(finding.severity == "error" and str(finding.path).endswith(name) for finding in found)
+
+
 def test_a_lab_that_is_no_yaml_is_one_finding(folder: Path) -> None:
     (folder / "lab.yml").write_text("id: [")
     (finding,) = lint(folder)

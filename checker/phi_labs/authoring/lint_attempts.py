@@ -19,7 +19,8 @@ def findings(subject: Subject) -> Iterator[Finding]:
     """Everything about scripts and their verdicts that the models do not refuse by themselves."""
     for name, path in subject.lab.attempts.items():
         script = subject.scripts.get(name)
-        if said := syntax_error(path.read_text(encoding="utf-8", errors="replace")):
+        text = subject.text(f"attempts/{name}.sh")
+        if said := syntax_error(text):
             line = int(found[1]) if (found := re.search(r"line (\d+)", said)) else 1
             yield subject.error(path, line, "attempt-syntax", f"bash refuses it: {said}", "mend the script")
         elif script is None:

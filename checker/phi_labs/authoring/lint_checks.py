@@ -36,7 +36,7 @@ def findings(subject: Subject) -> Iterator[Finding]:
     for path in check_files(subject.lab):
         try:
             tree = ast.parse(path.read_text(encoding="utf-8", errors="replace"))
-        except SyntaxError:
+        except (SyntaxError, ValueError, OSError):
             continue  # told above
         yield from _imports(subject, path, tree)
         yield from _messages(subject, path, tree)

@@ -72,6 +72,8 @@ def _brief(subject: Subject) -> Iterator[Finding]:
     path, text = subject.folder / "brief.md", subject.text("brief.md")
     used = _names(subject, "brief.md")
     if used is None:
+        if path.is_file() and not text.strip():
+            yield subject.error(path, 0, "brief", "is empty", "state situation, policy and what is graded")
         return
     for name, why in (("policy", "the written policy that is graded against"), ("notify", "whom to notify")):
         if name not in used:
@@ -95,7 +97,11 @@ def _brief(subject: Subject) -> Iterator[Finding]:
 
 def _debrief(subject: Subject) -> Iterator[Finding]:
     path, text = subject.folder / "debrief.md", subject.text("debrief.md")
-    if not text:
+    if not text.strip():
+        if path.is_file():
+            yield subject.error(
+                path, 0, "debrief", "is empty", "say why it matters, the rule, and right ways"
+            )
         return
     cited = dict.fromkeys(name for objective in subject.lab.objectives for name in objective.citations)
     for name in cited:

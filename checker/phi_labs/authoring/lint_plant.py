@@ -125,6 +125,8 @@ def _form(subject: Subject, planting: Planting) -> Iterator[Finding]:
                 path, 0, "record-form", f"the planted form is no YAML: {error}", "mend the form"
             )
             continue
+        if not asked:
+            yield subject.error(path, 0, "record-form", "the planted form asks for nothing", "give it fields")
         unknown = set(asked if isinstance(asked, dict) else ()) - set(planting.manifest.answers)
         for name in sorted(unknown):
             what = f"the form asks for `{name}`, and p.answer never says what is right"

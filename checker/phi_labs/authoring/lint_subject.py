@@ -80,6 +80,8 @@ class Subject:
         for name, path in self.lab.attempts.items():
             try:
                 found[name] = read_script(path.read_text(encoding="utf-8", errors="replace"))
+            except OSError as error:
+                self.unread[name] = NotUnderstood(error.strerror or "no file")
             except NotUnderstood as error:
                 self.unread[name] = error
         return found
