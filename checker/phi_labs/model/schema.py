@@ -1,4 +1,7 @@
-"""JSON Schemas of the files that authors write, for editors: ``python -m phi_labs.model.schema``."""
+"""JSON Schemas of the files that authors write, and of results.json, which others read.
+
+``python -m phi_labs.model.schema`` writes them.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,14 @@ from pydantic import BaseModel
 
 from phi_labs.model.lab import Lab, Verdicts
 from phi_labs.model.organisation import Organisation
+from phi_labs.model.results import Results
 from phi_labs.model.scenario import Scenario
 
 SCHEMAS: dict[str, tuple[type[BaseModel], str]] = {
     "lab.json": (Lab, "labs/<id>/lab.yml"),
     "verdicts.json": (Verdicts, "labs/<id>/attempts/verdicts.yml"),
     "organisation.json": (Organisation, "an organisation file"),
+    "results.json": (Results, "results.json of an exported workshop"),
     "scenario.json": (Scenario, "scenarios/<id>.yml"),
 }
 DEFAULT_FOLDER = Path(__file__).resolve().parents[3] / "docs" / "schema"
