@@ -120,10 +120,13 @@ def test_a_target_that_the_lab_does_not_have_is_our_error(lab: Lab) -> None:
 
 
 def test_messages_carry_no_control_characters_and_have_an_end(lab: Lab) -> None:
-    told = CheckOutcome("test_gz", "older-logs", CheckStatus.FAILED, "a\x1b[2J\u202eb\n  c\t" + "x" * 5000)
+    told = CheckOutcome(
+        "test_gz", "older-logs", CheckStatus.FAILED, "a\x1b[2J\u202eb\n  c\t\udcff" + "x" * 5000
+    )
     card = score(lab, EXPECTED, [told if item.check == "test_gz" else item for item in outcomes()])
     (message,) = card.objectives[1].messages
     assert message.startswith("a?[2J?b\n  c ")
+    assert "?xx" in message
     assert len(message) == 2000
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # pydantic costs 70 ms; reading a stored scorecard needs none
 
 SCHEMA_VERSION = 1
 MESSAGE_LIMIT = 2000  # characters of one check's message
-_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 Assurance = Literal["practice", "supervised"]
 
 
@@ -344,7 +344,10 @@ def _messages(checks: tuple[CheckOutcome, ...]) -> tuple[str, ...]:
 
 
 def plain(text: str) -> str:
-    """``text`` without control characters (a trainee chooses file names, and terminals obey), shortened."""
+    """``text`` without control characters (a trainee chooses file names, and terminals obey), shortened.
+
+    A name of bytes that are no text must not reach a file of ours either.
+    """
     cleaned = _CONTROLS.sub("?", text.expandtabs(4))
     return cleaned if len(cleaned) <= MESSAGE_LIMIT else cleaned[: MESSAGE_LIMIT - 4] + " ..."
 

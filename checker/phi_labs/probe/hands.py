@@ -169,23 +169,24 @@ class Unpacker:
             if kind == stat.S_IFDIR:
                 self._directory(directory, name, head)
                 return
-            self._clear(directory, name)
             if kind == stat.S_IFREG:
-                fd = os.open(
-                    name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=directory
-                )
-                os.truncate(fd, head["n"])
+                fd = self._new_file(directory, name)
+                if head["n"]:
+                    os.truncate(fd, head["n"])
                 while data_left:
                     self._write(fd, *data_left.pop(0))
                 self._finish(fd, head)
-            elif kind == stat.S_IFLNK:
+                return
+            self._clear(directory, name)
+            if kind == stat.S_IFLNK:
                 os.symlink(head["l"], name, dir_fd=directory)
                 os.chown(name, head["u"], head["g"], dir_fd=directory, follow_symlinks=False)
                 os.utime(name, ns=(head["t"], head["t"]), dir_fd=directory, follow_symlinks=False)
             else:
                 device = os.makedev(*head["r"]) if "r" in head else 0
                 os.mknod(name, kind | 0o600, device, dir_fd=directory)
-                self._finish(os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory), head)
+                fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+                self._finish(fd, head, f"/proc/self/fd/{fd}")
         finally:
             for _, length in data_left:  # an entry that failed half-way: stay in step with the stream
                 self._skip(length)
@@ -217,9 +218,20 @@ class Unpacker:
         except FileNotFoundError:
             return
 
-    def _finish(self, fd: int, head: Json) -> None:
-        """Owner, attributes, mode and time of what was made, in the order that keeps all of them."""
-        place = f"/proc/self/fd/{fd}"
+    def _new_file(self, directory: int, name: str) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        try:
+            return os.open(name, flags, 0o600, dir_fd=directory)
+        except FileExistsError:
+            self._clear(directory, name)
+            return os.open(name, flags, 0o600, dir_fd=directory)
+
+    def _finish(self, fd: int, head: Json, link: str = "") -> None:
+        """Owner, attributes, mode and time of what was made, in the order that keeps all of them.
+
+        What was not really opened is reached by a link to its descriptor.
+        """
+        place = link or fd
         try:
             os.chown(place, head["u"], head["g"])
             wanted = head.get("x", {})
@@ -234,7 +246,7 @@ class Unpacker:
             os.close(fd)
 
     @staticmethod
-    def _attribute_names(place: str) -> list[str]:
+    def _attribute_names(place: str | int) -> list[str]:
         try:
             return os.listxattr(place)
         except OSError:

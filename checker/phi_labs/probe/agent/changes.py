@@ -9,7 +9,6 @@ import stat
 from phi_labs.probe.agent.capture import attributes
 from phi_labs.probe.agent.kernel import Refused, open_inside
 from phi_labs.probe.agent.memory import Memory
-from phi_labs.probe.agent.questions import described
 from phi_labs.probe.agent.stream import Json
 from phi_labs.probe.agent.walking import ENGINE_FILES, cache_file, listing, load_baseline, told
 
@@ -28,7 +27,7 @@ def answer_baseline(memory: Memory, question: Json) -> Json:
 
 
 def answer_changes(memory: Memory, question: Json) -> Json:
-    """Paths that differ from the pristine image: [path, known before, status, file capabilities]."""
+    """Paths that differ from the pristine image: [path, known before, mode, uid, gid, size, capable]."""
     found = memory.changed(question)
     if found.cut:
         raise Refused("more paths than can be looked at")
@@ -37,7 +36,16 @@ def answer_changes(memory: Memory, question: Json) -> Json:
     root = memory.roots[question["pid"]]
     return {
         "changed": [
-            [path, known, described(status), capabilities(root, path, status)]
+            # Rows, not mappings: a trainee may have made 100,000 files.
+            [
+                path,
+                known,
+                status.st_mode,
+                status.st_uid,
+                status.st_gid,
+                status.st_size,
+                capabilities(root, path, status),
+            ]
             for path, known, status in found.items
             if path not in ENGINE_FILES
         ],
