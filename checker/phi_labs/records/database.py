@@ -159,7 +159,9 @@ class Database:
         try:
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA synchronous = FULL")
-            if not self._read_only:
+            if self._read_only:
+                connection.execute("PRAGMA query_only = ON")
+            else:
                 _write_ahead(connection)
         except BaseException:
             connection.close()
@@ -167,11 +169,13 @@ class Database:
         return connection
 
     def _mode(self, path: Path) -> str:
-        """Never one that makes a file. What nobody can write to needs no lock, and could not have one."""
-        if not self._read_only:
-            return "mode=rw"
-        writable = os.access(path.parent, os.W_OK)
-        return "mode=ro" if writable or path.with_name(f"{path.name}-wal").exists() else "immutable=1"
+        """Never one that makes the file."""
+        if not self._read_only or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+            return (
+                "mode=rw"  # also for reading: who may not write leaves journals behind that others trip over
+            )
+        # A file that nobody has open has no journal: it can be read without one, on read-only media, too.
+        return "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
