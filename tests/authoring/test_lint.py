@@ -397,6 +397,51 @@ def test_two_scripts_that_do_the_same_are_told(folder: Path) -> None:
     assert "reference does" in told(folder, "attempt-double")[0].what
 
 
+LEAKING = [
+    ("wanted = planted.identifiers('exports')\n    assert not 1, f'{wanted} is open'", "identifiers"),
+    ("wanted = planted.answers['people']\n    other = wanted\n    assert not 1, f'not {other}'", "answers"),
+    ("assert not 1, ', '.join(sorted(planted.identifiers()))", "identifiers"),
+    ("assert not 1, told(planted)", "mrn"),
+    ("assert not 1, 'it said ' + str(host.run(['/bin/true']).stdout)", "stdout"),
+    ("assert not 1, 'not %s' % planted.answers['people']", "answers"),
+    ("pytest.fail(f'{host.run([JOB]).stdout!r}')", "stdout"),
+    ("raise AssertionError(f'{host.file(JOB).content_string}')", "content_string"),
+]
+TELLING = [
+    "wanted = planted.identifiers('exports')\n    assert not 1, f'{len(wanted)} are open'",
+    "found = host.leaks(planted.identifiers())\n    assert not found, f'{found.summary()} and {found.paths}'",
+    "assert not 1, counted(planted)",
+    "value = record.field('people')\n    assert value == planted.answers['people'], f'it says {value}'",
+]
+HELPERS = """
+def told(planted):
+    return f"{planted.manifest.mrn} is open"
+
+
+def counted(planted):
+    return f"{len(planted.identifiers())} are open"
+"""
+
+
+@pytest.mark.parametrize(("body", "name"), LEAKING)
+def test_messages_that_print_what_they_may_not(folder: Path, body: str, name: str) -> None:
+    add_check(folder, body)
+    found = told(folder, "check-leak")
+    assert [item for item in found if f"`{name}`" in item.what]
+
+
+@pytest.mark.parametrize("body", TELLING)
+def test_messages_that_count_or_name_places(folder: Path, body: str) -> None:
+    add_check(folder, body)
+    assert not told(folder, "check-leak")
+
+
+def add_check(folder: Path, body: str) -> None:
+    text = (folder / CHECKS).read_text()
+    check = f'@guard("billing-reads")\ndef test_more(host, planted, record):\n    {body}\n'
+    (folder / CHECKS).write_text(f"{text}\n{HELPERS}\n{check}")
+
+
 def test_a_check_file_of_another_name_is_told(folder: Path) -> None:
     (folder / CHECKS).rename(folder / "checks" / "test_other.py")
     assert told(folder, "check-name")

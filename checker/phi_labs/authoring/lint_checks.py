@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from phi_labs.authoring.lint_subject import Finding, Subject
@@ -21,6 +21,11 @@ identifiers answers facts mrn ssn dob display family given member_id content con
 private_key patient patients canaries
 """
 _LEAKS = frozenset(_TELLING.split())
+# And these, when a variable of the check holds them.
+_CARRIED = frozenset(("identifiers", "answers", "mrn", "ssn", "stdout", "stderr", "private_key"))
+_PASSES_ON = frozenset(
+    ("repr", "str", "sorted", "list", "set", "tuple", "frozenset", "max", "min", "next", "iter")
+)
 _COUNTS = frozenset(("len", "sum", "bool", "type", "any", "all"))
 _SKIPS = frozenset(("skip", "skipif", "xfail", "importorskip"))
 
@@ -78,17 +83,20 @@ def _imports(subject: Subject, path: Path, tree: ast.Module) -> Iterator[Finding
 
 
 def _messages(subject: Subject, path: Path, tree: ast.Module) -> Iterator[Finding]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Assert):
-            if node.msg is None:
-                what = "asserts without a message: the trainee would learn nothing"
-                yield subject.error(path, node.lineno, "check-message", what, "say what was seen")
-            elif name := _leaked(node.msg):
-                yield _leak(subject, path, node.lineno, name)
-        elif isinstance(node, ast.Call) and _says_failure(node):
-            for argument in node.args:
-                if name := _leaked(argument):
+    helpers = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    for top in tree.body:
+        said = _Said(helpers, top)
+        for node in ast.walk(top):
+            if isinstance(node, ast.Assert):
+                if node.msg is None:
+                    what = "asserts without a message: the trainee would learn nothing"
+                    yield subject.error(path, node.lineno, "check-message", what, "say what was seen")
+                elif name := said.leaked(node.msg):
                     yield _leak(subject, path, node.lineno, name)
+            elif isinstance(node, ast.Call) and _says_failure(node):
+                for argument in node.args:
+                    if name := said.leaked(argument):
+                        yield _leak(subject, path, node.lineno, name)
 
 
 def _leak(subject: Subject, path: Path, line: int, name: str) -> Finding:
@@ -103,44 +111,57 @@ def _says_failure(node: ast.Call) -> bool:
     return isinstance(called, ast.Attribute) and called.attr == "fail" and _root(called) == "pytest"
 
 
-def _leaked(node: ast.AST, *, printed: bool = False) -> str:  # noqa: PLR0911 - one for each kind of node
-    """The first telling name that a message formats, empty when none; what is counted is not told."""
-    if isinstance(node, ast.Call):
-        called = node.func
-        if isinstance(called, ast.Name) and called.id in _COUNTS:
+class _Said:
+    """What messages inside of one function print: names that tell, also by way of variables and helpers."""
+
+    def __init__(self, helpers: dict[str, ast.FunctionDef], inside: ast.AST, *, nested: bool = False) -> None:
+        self.helpers = {} if nested else helpers
+        self.carries: dict[str, str] = {}
+        for _ in range(2):  # a variable made of a variable
+            for node in ast.walk(inside):
+                if isinstance(node, ast.Assign | ast.NamedExpr):
+                    target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+                    carried = self.leaked(node.value, printed=True)
+                    if isinstance(target, ast.Name) and carried in _CARRIED:
+                        self.carries[target.id] = carried
+
+    def leaked(self, node: ast.AST, *, printed: bool = False) -> str:  # noqa: PLR0911 - one for each kind
+        """The first telling name that is formatted, empty when none; what is counted is not told."""
+        if isinstance(node, ast.Call):
+            return self._by_call(node, printed=printed)
+        if isinstance(node, ast.FormattedValue):
+            return self.leaked(node.value, printed=True)
+        if isinstance(node, ast.Compare):
             return ""
-        inside = [*node.args, *(word.value for word in node.keywords)]
-        if isinstance(called, ast.Attribute) and called.attr in ("join", "format"):
-            return _first(inside, printed=True) or _leaked(called.value, printed=printed)
-        if printed and isinstance(called, ast.Attribute) and called.attr in _LEAKS:
-            return called.attr
-        if isinstance(called, ast.Name) and called.id in (
-            "repr",
-            "str",
-            "sorted",
-            "list",
-            "set",
-            "tuple",
-            "max",
-        ):
-            return _first(inside, printed=printed)
-        return ""  # a function of the author's, who answers for what it says
-    if isinstance(node, ast.FormattedValue):
-        return _leaked(node.value, printed=True)
-    if printed and isinstance(node, ast.Attribute):
-        return node.attr if node.attr in _LEAKS else _leaked(node.value, printed=True)
-    if printed and isinstance(node, ast.Name):
-        return node.id if node.id in _LEAKS else ""
-    if printed and isinstance(node, ast.Subscript):
-        key = node.slice.value if isinstance(node.slice, ast.Constant) else None
-        return str(key) if key in _LEAKS else _leaked(node.value, printed=True)
-    if isinstance(node, ast.Compare):
-        return ""
-    return _first(list(ast.iter_child_nodes(node)), printed=printed)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
+            return self.leaked(node.right, printed=True)
+        if printed and isinstance(node, ast.Attribute) and node.attr in _LEAKS:
+            return node.attr
+        if printed and isinstance(node, ast.Name):
+            return self.carries.get(node.id, node.id if node.id in _LEAKS else "")
+        if printed and isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+            key = str(node.slice.value)
+            return key if key in _LEAKS else self.leaked(node.value, printed=True)
+        return self._first(list(ast.iter_child_nodes(node)), printed=printed)
 
+    def _by_call(self, node: ast.Call, *, printed: bool) -> str:
+        called, inside = node.func, [*node.args, *(word.value for word in node.keywords)]
+        if isinstance(called, ast.Attribute):
+            if called.attr in ("join", "format"):
+                return self._first(inside, printed=True) or self.leaked(called.value, printed=printed)
+            return called.attr if printed and called.attr in _LEAKS else ""
+        name = called.id if isinstance(called, ast.Name) else ""
+        if name in _PASSES_ON:
+            return self._first(inside, printed=printed or name in ("str", "repr"))
+        helper = self.helpers.get(name)
+        if helper is None or name in _COUNTS:
+            return ""
+        own = _Said(self.helpers, helper, nested=True)
+        returned = [item.value for item in ast.walk(helper) if isinstance(item, ast.Return) and item.value]
+        return own._first(returned, printed=False)
 
-def _first(nodes: list[ast.expr] | list[ast.AST], *, printed: bool) -> str:
-    return next(filter(None, (_leaked(node, printed=printed) for node in nodes)), "")
+    def _first(self, nodes: Sequence[ast.AST], *, printed: bool) -> str:
+        return next(filter(None, (self.leaked(node, printed=printed) for node in nodes)), "")
 
 
 def _recipes(subject: Subject, path: Path, tree: ast.Module) -> Iterator[Finding]:
