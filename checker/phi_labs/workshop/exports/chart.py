@@ -140,13 +140,7 @@ def _mark(kind: str, x: float, y: float, colour: str, *, fill: str) -> str:
 def _names(lines: Sequence[Line], axis: _Axis) -> Iterator[str]:
     """Each line's name at its right end, moved apart where two would stand on each other."""
     ends = sorted((_y(line.points[-1].score), index) for index, line in enumerate(lines))
-    # From the lowest up: keep within the chart, then at least a gap from the one below.
-    floor = FLOOR + LABEL_GAP / 2
-    placed = []
-    for y, index in reversed(ends):
-        floor = min(y, floor - LABEL_GAP)
-        placed.append((max(floor, TOP - 4), index))
-    for y, index in placed:
+    for y, (_, index) in zip(spread([end for end, _ in ends]), ends, strict=True):
         line, colour = lines[index], _COLOURS[index % len(_COLOURS)]
         x = WIDTH - RIGHT + 16
         yield (
@@ -155,3 +149,15 @@ def _names(lines: Sequence[Line], axis: _Axis) -> Iterator[str]:
         )
         yield _mark(_MARKS[index % len(_MARKS)], x + 1, y, colour, fill=colour)
         yield f'<text x="{x + 9}" y="{y + 4:.1f}">{escape(line.name)}</text>'
+
+
+def spread(heights: Sequence[float]) -> list[float]:
+    """Ascending heights, moved so that each is LABEL_GAP from the next all within the chart if they fit."""
+    placed: list[float] = []
+    for height in heights:
+        placed.append(max(height, placed[-1] + LABEL_GAP) if placed else height)
+    ceiling = FLOOR + LABEL_GAP / 2
+    for index in range(len(placed) - 1, -1, -1):
+        placed[index] = max(min(placed[index], ceiling), 0.0)
+        ceiling = placed[index] - LABEL_GAP
+    return placed

@@ -32,9 +32,9 @@ def misconception_report(cohort: Cohort, labs: Sequence[LabMisconceptions]) -> s
 def _lab(lab: LabMisconceptions) -> Iterator[str]:
     yield f"## {_flat(lab.title)} (`{lab.lab}`)"
     yield ""
-    absent = lab.roster - lab.attempted
-    yield f"Of {lab.roster} on the roster {lab.attempted} attempted it, {absent} did not. Latest verdicts:"
-    yield f"lacking nothing {lab.reached}, an untouched machine's {lab.untouched}, like no known way {lab.unlike}."
+    yield f"Of {lab.roster} on the roster {lab.attempted} attempted it, {lab.roster - lab.attempted} did not."
+    yield f"Latest verdicts: {lab.reached} lacking nothing, {lab.untouched} as of an untouched machine,"
+    yield f"{lab.unlike} like no known way."
     yield ""
     if not lab.matches:
         yield "No verdict resembles a known wrong way."
