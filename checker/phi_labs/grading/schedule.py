@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 CRON_LIMIT = 256 * 1024
 SYSTEM_TABLES = ("/etc/crontab", "/etc/cron.d/")
 USER_TABLES = "/var/spool/cron/crontabs/"
+PLACES = (
+    "/etc/cron.d",
+    "/var/spool/cron/crontabs",
+    *(f"/etc/cron.{word}" for word in ("hourly", "daily", "weekly", "monthly")),
+)
 SCRIPTS = re.compile(r"^/etc/cron\.(hourly|daily|weekly|monthly)/[^/]+$")
 # cron and run-parts pass over every other name, `backup.sh` and `table.bak` among them.
 NAME = re.compile(r"[A-Za-z0-9_-]+$")
@@ -114,12 +119,22 @@ def changed_jobs(host: Host) -> list[ScheduledJob]:
 
     What cron passes over is left out: names with a dot, scripts that cannot be run, tables that
     others than their owner can write.
+
+    Raises:
+        AssertionError: a table is too large to be read whole.
     """
     changes = host.changed()
     files = [
         change.path for change in changes.changes if stat.S_ISREG(change.mode) or stat.S_ISLNK(change.mode)
     ]
-    return [job for path in files for job in _jobs_at(host, path)]
+    linked = {change.path for change in changes.changes if stat.S_ISLNK(change.mode)}
+    behind_links = [
+        f"{place}/{name}"
+        for place in PLACES
+        if any(place == link or place.startswith(link + "/") for link in linked)
+        for name in host.listing(place)
+    ]
+    return [job for path in dict.fromkeys(files + behind_links) for job in _jobs_at(host, path)]
 
 
 def _jobs_at(host: Host, path: str) -> Iterator[ScheduledJob]:
@@ -141,7 +156,7 @@ def _lines(
 ) -> Iterator[tuple[str, tuple[str, ...], Mapping[str, str]]]:
     """(time, the rest, the environment so far) of each line of a table that starts something."""
     environment = dict(ENVIRONMENT)
-    for line in _text(host, path).splitlines():
+    for line in _text(host, path).split("\n"):  # as cron does; other ends of a line are letters to it
         setting = _SETTING.match(line)
         starts = pattern.match(line)
         if setting:
@@ -163,6 +178,7 @@ def _mode(host: Host, path: str) -> int:
 def _text(host: Host, path: str) -> str:
     if not host.file(path).is_file or _mode(host, path) & _OTHERS_WRITE:
         return ""
+    assert host.file(path).size <= CRON_LIMIT, f"{path} is too large for a table of jobs"
     return host.read(path, CRON_LIMIT).decode(errors="replace")
 
 
