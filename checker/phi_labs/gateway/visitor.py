@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from phi_labs.gateway.server import Gateway
 
 KEYS_TRIED = 20  # of one connection: agents may hold many
+LAST_WORDS = 1.0  # seconds for a client to close what we have ended
 PROHIBITED = asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED
 
 
@@ -204,7 +205,9 @@ class Visitor(asyncssh.SSHServer):
                 door.say(f"\nphi-labs: {why}; this session ends.\n")
             door.exit(3)
         if self._conn is not None:
-            self._conn.close()
+            # Clients forget to show what they were told last when they are cut off right behind it.
+            later = LAST_WORDS if self._doors else 0.0
+            asyncio.get_running_loop().call_later(later, self._conn.close)
 
     def abort(self) -> None:
         """End the connection at once."""
