@@ -1,8 +1,8 @@
 """A strict reader of JUnit XML.
 
-JUnit never had a schema of its own. This reader accepts only what both schemas in common use accept: Ant's,
-which insists on every attribute and on their order, and that of the Jenkins xunit plugin, which knows no other
-attribute. Written from their descriptions; nothing of either is here.
+JUnit never had a schema of its own. This reader accepts only what both schemas in common use accept: that of
+Ant, which insists on every attribute and on their order, and that of the Jenkins xunit plugin, which knows no
+other attribute. Written from their descriptions; nothing of either is here.
 """
 
 from __future__ import annotations

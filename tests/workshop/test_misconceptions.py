@@ -1,4 +1,4 @@
-"""Possible matches of learners' verdicts and known wrong ways: counted, told with their ties, never by name."""
+"""Possible matches of learners' verdicts and known wrong ways: counted, ties told, nobody named."""
 
 from __future__ import annotations
 
