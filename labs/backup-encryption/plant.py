@@ -79,7 +79,7 @@ def plant(p: Planting) -> None:
 
 def _story(p: Planting) -> Story:
     rng = p.rng("story")
-    count = rng.choice((5, 6))
+    count = rng.choice((4, 5))
     nights = tuple(LAST_NIGHT - timedelta(days=back) for back in reversed(range(count)))
     # Sometimes the newer ones are those that were withdrawn: only the README tells.
     year, withdrawn = rng.choice(((2026, 2024), (2025, 2026)))
