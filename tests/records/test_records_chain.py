@@ -103,9 +103,10 @@ def test_rows_that_changed_places_are_found(content: list[Any], choose: st.DataO
 def test_a_row_put_in_is_found(content: list[Any], more: Any, choose: st.DataObject) -> None:
     rows = chained(content)
     at = choose.draw(st.integers(0, len(rows) - 1))
-    previous = rows[at][7]
-    fields: tuple[Any, ...] = (at + 1, rows[at][1], *more[:4], canonical(more[4]))
-    stranger: Row = (*fields, previous, row_hash(*fields, previous))  # type: ignore[assignment]
+    kind, workshop, subject, actor, data = more
+    previous, when, text = rows[at][7], rows[at][1], canonical(data)
+    stated = row_hash(at + 1, when, kind, workshop, subject, actor, text, previous)
+    stranger: Row = (at + 1, when, kind, workshop, subject, actor, text, previous, stated)
     rows = [*rows[:at], stranger, *((row[0] + 1, *row[1:]) for row in rows[at:])]
     assert problems(rows)
 

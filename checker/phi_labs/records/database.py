@@ -42,6 +42,8 @@ class Database:
             self._engine = self._open(at)
             try:
                 self._settle_schema(at)
+                if at.path is not None and not read_only:
+                    _write_ahead(self._engine)  # not before it is known to be ours
             except BaseException:
                 self._engine.dispose()
                 raise
@@ -99,6 +101,7 @@ class Database:
             os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
             engine = self._sqlite(temporary)
             try:
+                _write_ahead(engine)
                 with engine.execution_options(**{_WRITES: True}).begin() as connection:
                     migrate.upgrade(connection)
             finally:
@@ -161,8 +164,6 @@ class Database:
             connection.execute("PRAGMA synchronous = FULL")
             if self._read_only:
                 connection.execute("PRAGMA query_only = ON")
-            else:
-                _write_ahead(connection)
         except BaseException:
             connection.close()
             raise
@@ -170,7 +171,7 @@ class Database:
 
     def _mode(self, path: Path) -> str:
         """Never one that makes the file."""
-        if not self._read_only or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+        if not self._read_only or (_writable(path) and _writable(path.parent)):
             return (
                 "mode=rw"  # also for reading: who may not write leaves journals behind that others trip over
             )
@@ -178,17 +179,26 @@ class Database:
         return "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
 
 
+def _writable(path: Path) -> bool:
+    return os.access(path, os.W_OK, effective_ids=True)
+
+
 def _begin_sqlite(connection: sa.Connection) -> None:
     writes = connection.get_execution_options().get(_WRITES)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _write_ahead(connection: sqlite3.Connection) -> None:
+def _write_ahead(engine: sa.Engine) -> None:
     """Readers and the writer do not wait for each other; a property of the file, so set only once."""
-    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-        if mode != ("wal",):
-            raise RecordsError(
-                "records cannot be kept here: the file system has no shared memory for SQLite",
-                "use a local disk, or PostgreSQL: PHI_LABS_RECORDS=URL",
-            )
+    connection = engine.raw_connection()
+    try:
+        cursor = connection.cursor()
+        if cursor.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+            mode = cursor.execute("PRAGMA journal_mode = WAL").fetchone()
+            if mode != ("wal",):
+                raise RecordsError(
+                    "records cannot be kept here: the file system has no shared memory for SQLite",
+                    "use a local disk, or PostgreSQL: PHI_LABS_RECORDS=URL",
+                )
+    finally:
+        connection.close()
