@@ -139,7 +139,7 @@ def test_missing_columns_are_told_with_what_may_be_meant(file: Path) -> None:
     assert said == [
         "row 1: the column full_name is missing; is 'ful_name' meant?",
         "row 1: the column entity is missing; other words for it: "
-        "ceba, ceorba, cebaentity, organisationtype, organizationtype",
+        "CE/BA, CE or BA, organisation type, organization type",
     ]
 
 
@@ -176,6 +176,10 @@ def test_a_quotation_mark_that_stays_open_is_told_where_it_begins(file: Path) ->
         (b"PK\x03\x04rest", "a spreadsheet, not CSV"),
         (b"name\nJos\x81\n", "line 2 is neither UTF-8 nor CP1252"),
         (b"name\x00", "no text at all"),
+        (
+            "name\nZo\xeb\n".encode() + "J\xf6rg\n".encode("cp1252"),
+            "two encodings are mixed: line 2 is UTF-8",
+        ),
     ],
 )
 def test_a_file_that_is_no_roster_is_told(file: Path, content: bytes, message: str) -> None:

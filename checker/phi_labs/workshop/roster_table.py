@@ -11,20 +11,22 @@ from dataclasses import dataclass, field
 from phi_labs.model.nearest import did_you_mean
 
 SEPARATORS = ",;\t"
-# column -> other words that people write over it; compared without case, blanks and punctuation
+# column -> other words that people write over it; case, blanks and punctuation do not matter
 COLUMNS: dict[str, tuple[str, ...]] = {
-    "name": ("login", "loginname", "username", "user", "account", "learner", "trainee"),
-    "full_name": ("displayname", "person", "employee"),
-    "email": ("mail", "emailaddress"),
-    "public_key": ("key", "sshkey", "sshpublickey", "pubkey"),
-    "role": ("roles", "job", "jobtitle", "title", "position"),
-    "entity": ("ceba", "ceorba", "cebaentity", "organisationtype", "organizationtype"),
-    "employment": ("employmenttype", "contract", "contracttype"),
-    "hired": ("hiredate", "datehired", "hiredon"),
-    "access_since": ("access", "accessdate", "accessgranted", "accesssince"),
-    "role_changed": ("rolechange", "rolechangedate", "rolechangedon"),
-    "manager": ("supervisor", "linemanager", "reportsto", "managername"),
+    "name": ("login", "login name", "username", "user", "account", "learner", "trainee"),
+    "full_name": ("display name", "person", "employee"),
+    "email": ("mail", "e-mail address"),
+    "public_key": ("key", "SSH key", "SSH public key", "pubkey"),
+    "role": ("roles", "job", "job title", "title", "position"),
+    "entity": ("CE/BA", "CE or BA", "organisation type", "organization type"),
+    "employment": ("employment type", "contract", "contract type"),
+    "hired": ("hire date", "date hired", "hired on"),
+    "access_since": ("access", "access date", "access granted"),
+    "role_changed": ("role change", "role change date", "role changed on"),
+    "manager": ("supervisor", "line manager", "reports to", "manager name"),
 }
+# A whole letter beyond ASCII in UTF-8: in CP1252 it would be an accented letter followed by signs.
+_UTF8_LETTER = re.compile(rb"[\xc3-\xdf][\x80-\xbf]|[\xe1-\xef][\x80-\xbf]{2}")
 REQUIRED = ("name", "full_name", "email")
 
 
@@ -104,11 +106,16 @@ def _decoded(content: bytes) -> tuple[str, str]:
         return content.decode("utf-8-sig"), name
     except UnicodeDecodeError:
         pass
+    if mixed := _UTF8_LETTER.search(content):
+        line = content.count(b"\n", 0, mixed.start()) + 1
+        raise _Unreadable(
+            f"two encodings are mixed: line {line} is UTF-8, others are not; save it as 'CSV UTF-8'"
+        )
     try:
         return content.decode("cp1252"), "CP1252"
     except UnicodeDecodeError as error:
-        row = content.count(b"\n", 0, error.start) + 1
-        raise _Unreadable(f"line {row} is neither UTF-8 nor CP1252; save the file as 'CSV UTF-8'") from error
+        line = content.count(b"\n", 0, error.start) + 1
+        raise _Unreadable(f"line {line} is neither UTF-8 nor CP1252; save the file as 'CSV UTF-8'") from error
 
 
 def _without_separator_line(text: str) -> tuple[str, str]:
@@ -145,12 +152,15 @@ def _records(text: str, separator: str, problems: list[RosterProblem]) -> Iterat
         yield number, [cell.strip() for cell in cells]
 
 
+def _word(heading: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", heading.lower())
+
+
+_COLUMN_OF = {_word(said): column for column, others in COLUMNS.items() for said in (column, *others)}
+
+
 def _column(heading: str) -> str | None:
-    word = re.sub(r"[^a-z0-9]", "", heading.lower())
-    for column, others in COLUMNS.items():
-        if word == column.replace("_", "") or word in others:
-            return column
-    return None
+    return _COLUMN_OF.get(_word(heading))
 
 
 def _read_header(table: Table, number: int, cells: list[str], optional: Sequence[str]) -> list[str | None]:
