@@ -123,7 +123,7 @@ def _story(p: Planting) -> Story:
         shared_since=(EPOCH - timedelta(days=rng.randrange(310, 690))).date(),
         unlogged_since=(EPOCH - timedelta(days=rng.randrange(4, 13))).date(),
         discovered=EPOCH + timedelta(hours=rng.randrange(9, 16), minutes=rng.randrange(5, 55)),
-        patients=rng.randrange(60, 95),
+        patients=rng.randrange(38, 67),
     )
 
 
