@@ -21,6 +21,7 @@ from phi_labs.cli import (
     records,
     running,
     upkeep,
+    workshop,
 )
 from phi_labs.cli.session import MakeInstallation
 from phi_labs.errors import UserError
@@ -61,7 +62,21 @@ def _root(
     """
 
 
-for group in (demo, reading, running, grading, access, preparing, authoring, gateway, records, phi, upkeep):
+GROUPS = (
+    demo,
+    reading,
+    running,
+    grading,
+    access,
+    preparing,
+    workshop,
+    gateway,
+    records,
+    authoring,
+    phi,
+    upkeep,
+)
+for group in GROUPS:
     group.add_to(app)
 
 

@@ -130,7 +130,7 @@ async def _serve(  # noqa: PLR0913 - what decides how it runs
     from phi_labs.gateway.log import Log  # noqa: PLC0415
     from phi_labs.gateway.server import Gateway  # noqa: PLC0415
 
-    _allow_many_files()
+    allow_many_files()
     installation = session.installation
     folder = gateway_folder(installation.state)
     with installation.state.lock("gateway", wait=False) as alone:
@@ -164,7 +164,7 @@ def _on_signals(stop: asyncio.Event) -> None:
             loop.add_signal_handler(number, stop.set)
 
 
-def _allow_many_files() -> None:
+def allow_many_files() -> None:
     """Three descriptors for a session: a default of 1024 is soon used up."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):

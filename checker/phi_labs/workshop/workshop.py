@@ -183,6 +183,17 @@ class Workshop:
                 kind = Kind.ENROLLED if known is None else Kind.CHANGED
                 yield NewEvent(kind, self.settings.id, self.settings.trainer, learner.name, data)
 
+    def take_roster(self, roster: Roster) -> int:
+        """A roster that was changed in the middle: who is new takes part, what changed is on record.
+
+        Nobody goes: whoever is no longer on it keeps what they did.
+        """
+        self._roster = roster
+        new = list(self._enrolments())
+        self._note_all(new)
+        self.prepare()
+        return len(new)
+
     def recover_attempts(self) -> None:
         """Record gradings that were finished when the program was killed before it could."""
         state = self.installation.state
