@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -111,6 +112,24 @@ SPOILT = [
         False,
         "whole command",
         "advice",
+    ),
+    (
+        "expected-names-recipe",
+        "lab.yml",
+        "Of all accounts",
+        "Run chmod 0640. Of all",
+        False,
+        "recipe",
+        "error",
+    ),
+    (
+        "check-names-fix",
+        CHECKS,
+        "no new export was",
+        "chgrp billing /srv/exports",
+        False,
+        "names the fix",
+        "error",
     ),
     (
         "brief-names-solution",
@@ -337,6 +356,12 @@ def test_what_is_spoilt_is_told_with_its_place(  # noqa: PLR0917 - a table's row
     assert all(item.mend for item in found)
     if there:
         assert line in [item.line for item in found], [item.where for item in found]
+
+
+def test_every_rule_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "authoring.md").read_text()
+    documented = set(re.findall(r"`([a-z.-]+)`", page.split("## What lint looks at")[1]))
+    assert {row[0] for row in SPOILT} | {"never-fails", "attempt-double", "check-name"} <= documented
 
 
 def test_advice_is_no_error(folder: Path, spoil: Spoil) -> None:

@@ -1,4 +1,4 @@
-"""Hints and briefs that say what to type.
+"""Hints, briefs and messages that say what to type.
 
 What is typed is known: it stands in the right attempts. A text gives it away when it holds the same words in
 the same order: a command with its arguments, or a setting with its new value. Commands that only look, the
@@ -7,6 +7,7 @@ machine's own commands and paths, and whatever the machine says already give not
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -44,6 +45,11 @@ class Telling(NamedTuple):
     attempt: str
     typed: bool
 
+    @property
+    def told(self) -> str:
+        """The words, and where they stand."""
+        return f"{' '.join(self.words)!r} (in {self.attempt})"
+
 
 @dataclass(frozen=True)
 class Solution:
@@ -61,49 +67,74 @@ class Solution:
 
 
 def findings(subject: Subject) -> Iterator[Finding]:
-    """Hints and briefs that give the solution away."""
+    """Hints, briefs, expectations and messages of checks that give the solution away."""
     solution = solution_of(subject)
     yield from _hints(subject, solution)
+    yield from _expected(subject, solution)
     yield from _brief(subject, solution)
+    yield from _messages(subject, solution)
 
 
 def _hints(subject: Subject, solution: Solution) -> Iterator[Finding]:
+    path = subject.document.path
     for index, objective in enumerate(subject.lab.objectives):
         for number, hint in enumerate(objective.hints):
             line = subject.document.line(("objectives", index, "hints", number, "text"))
-            path = subject.document.path
             free = hint.cost == 0
-            known = solution.tellings if free else solution.whole
-            for telling in found_in(hint.text, known)[:1]:
-                words = " ".join(telling.words)
+            for telling in found_in(hint.text, solution.tellings if free else solution.whole)[:1]:
                 if free:
-                    what = (
-                        f"a free hint of {objective.id} gives a step away: {words!r} (in {telling.attempt})"
-                    )
-                    yield subject.error(
-                        path, line, "hint-gives-away", what, "say what to look for, not what to type"
-                    )
+                    what = f"a free hint of {objective.id} gives a step away: {telling.told}"
+                    mend = "say what to look for, not what to type"
+                    yield subject.error(path, line, "hint-gives-away", what, mend)
                 else:
-                    what = f"a hint of {objective.id} is a whole command of {telling.attempt}: {words!r}"
-                    yield subject.advice(
-                        path, line, "hint-gives-away", what, "leave the last step to the trainee"
-                    )
+                    what = f"a hint of {objective.id} is a whole command: {telling.told}"
+                    mend = "leave the last step to the trainee"
+                    yield subject.advice(path, line, "hint-gives-away", what, mend)
+
+
+def _expected(subject: Subject, solution: Solution) -> Iterator[Finding]:
+    """What is shown, for free, with every objective that was missed."""
+    for index, objective in enumerate(subject.lab.objectives):
+        for telling in found_in(f"{objective.title} {objective.expected}", _typed_ones(solution))[:1]:
+            line = subject.document.line(("objectives", index, "expected"))
+            what = f"`expected` of {objective.id} is a recipe: {telling.told}"
+            mend = "say what the policy expects, never how"
+            yield subject.error(subject.document.path, line, "expected-names-recipe", what, mend)
+
+
+def _messages(subject: Subject, solution: Solution) -> Iterator[Finding]:
+    """Checks whose messages name the fix."""
+    for path in sorted((subject.folder / "checks").glob("test_*.py")):
+        try:
+            tree = ast.parse(path.read_text(encoding="utf-8", errors="replace"))
+        except (SyntaxError, ValueError, OSError):
+            continue  # told by the rules about checks
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Assert) and node.msg is not None:
+                pieces = [item.value for item in ast.walk(node.msg) if isinstance(item, ast.Constant)]
+                text = " ".join(piece for piece in pieces if isinstance(piece, str))
+                for telling in found_in(text, _typed_ones(solution))[:1]:
+                    what = f"its message names the fix: {telling.told}"
+                    yield subject.error(path, node.lineno, "check-names-fix", what, "say what was seen")
+
+
+def _typed_ones(solution: Solution) -> frozenset[Telling]:
+    """Commands, but for those that every service is handled with."""
+    return frozenset(
+        item for item in solution.tellings if item.typed and item.words[0] not in HANDLES_SERVICES
+    )
 
 
 def _brief(subject: Subject, solution: Solution) -> Iterator[Finding]:
     path = subject.folder / "brief.md"
     text = subject.text("brief.md")
-    typed = frozenset(
-        item for item in solution.tellings if not (item.typed and item.words[0] in HANDLES_SERVICES)
-    )
+    known = _typed_ones(solution) | {item for item in solution.tellings if not item.typed}
     for line, block in _blocks(text):
-        for telling in found_in(block, typed)[:1]:
-            words = " ".join(telling.words)
-            what = f"the brief names a solution: {words!r} (in {telling.attempt})"
+        for telling in found_in(block, known)[:1]:
+            what = f"the brief names a solution: {telling.told}"
             tell = subject.error if telling.typed else subject.advice
-            yield tell(
-                path, line, "brief-names-solution", what, "state the property that the policy asks for"
-            )
+            mend = "state the property that the policy asks for"
+            yield tell(path, line, "brief-names-solution", what, mend)
     named = [name for name in _tools_in(text) if name in solution.tools]
     if len(set(named)) == 1:  # several are a choice
         line = text.count("\n", 0, text.index(named[0])) + 1
