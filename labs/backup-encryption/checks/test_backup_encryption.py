@@ -38,10 +38,12 @@ RESTORE_SECONDS = 10.0
 JOBS_SECONDS, REFUSALS_SECONDS, RESTORES_SECONDS = 9.0, 3.0, 15.0
 STORE_FILES = 2000
 STORE_BYTES = 64 * 1024 * 1024
+FILE_BYTES = 16 * 1024 * 1024
 SCRIPT_BYTES = 1024 * 1024
 SQL_BYTES = 8 * 1024 * 1024
 DEPOSIT_BYTES = NOTE_BYTES = 4096
 SECRET_LENGTH = 12
+SSH_PORT, DATABASE_PORT = 22, 5432
 NOBODY = 65534
 READER = 1000
 
@@ -382,8 +384,12 @@ class RestoreRoom:
         """Copy backups and restore command to here; return why that is not possible, empty when it is."""
         script = hosts["ehrdb1"].file(RESTORE)
         files = tree(hosts["backup1"], STORE)
-        if sum(size for size, _ in files.values()) > STORE_BYTES:
-            return f"{STORE} on backup1 holds more than {STORE_BYTES // 2**20} MiB"
+        sizes = [size for size, _ in files.values()]
+        if sum(sizes) > STORE_BYTES or max(sizes, default=0) > FILE_BYTES:
+            return (
+                f"{STORE} on backup1 holds more than {STORE_BYTES // 2**20} MiB, or a file of more than "
+                f"{FILE_BYTES // 2**20} MiB"
+            )
         contents = {path: hosts["backup1"].read(path, STORE_BYTES) for path in files}
         self._lay_out(contents)
         self._judge_sealing(contents)
@@ -723,6 +729,28 @@ def test_the_database_takes_rows_and_has_all(trial, hosts, planted):
     assert wanted <= there, f"{len(wanted - there)} of {len(wanted)} patients are gone from the database."
 
 
+@guard("database-works")
+@pytest.mark.parametrize("role", ["ehr", "postgres"])
+def test_nobody_else_reads_the_database(trial, hosts, planted, role):
+    trial()  # first: this is asked of the machine as two nights left it
+    persona = planted.personas["reporting"]
+    argv = [f"{BIN}/psql", "-X", "-w", "-U", role, "-d", "ehr", "-c", "COPY public.patients (mrn) TO STDOUT"]
+    ended = tried(hosts["ehrdb1"], argv, persona.user, timeout=5.0)
+    said = set(ended.stdout.decode(errors="replace").split()) if ended else set()
+    assert said.isdisjoint(planted.facts["newest_mrns"]), f"{persona} can now read the database as {role}."
+
+
+@guard("database-works")
+def test_the_database_is_not_on_the_network(hosts):
+    host = hosts["ehrdb1"]
+    strange = host.listening() - {SSH_PORT, DATABASE_PORT}
+    assert not strange, f"Something listens on TCP port {min(strange)} of ehrdb1."
+    for address in ("0.0.0.0", "[::]"):  # noqa: S104 - asked about, not bound to
+        assert not host.socket(f"tcp://{address}:{DATABASE_PORT}").is_listening, (
+            "The database of ehrdb1 now listens on the network."
+        )
+
+
 @guard("backups-arrive")
 def test_a_nightly_job_delivers(trial):
     times = [f"{job.path} ({job.when})" for job in trial().scheduled]
@@ -781,6 +809,8 @@ def test_the_delivery_account_can_do_no_more(hosts, planted):
     password = options.get("passwordauthentication") != ["no"]
     assert not password, f"{user} on backup1 can now log in with a password."
     assert not host.sudoers.grants(user), f"sudo lets {user} on backup1 do something."
+    groups = host.user(user).groups - {user}
+    assert not groups, f"{user} on backup1 is now in the group {min(groups)}."
 
 
 @guard("delivery-account")
@@ -790,6 +820,12 @@ def test_the_delivery_account_has_its_own_key(hosts, planted):
     text = host.file(path).content_string if host.file(path).is_file else ""
     keys = {line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")}
     own = {planted.facts["delivery_line"]}
+    options = host.sshd_config_for(persona.user)
+    places = set(" ".join(options.get("authorizedkeysfile", [])).split())
+    strange = places - {".ssh/authorized_keys", ".ssh/authorized_keys2"}
+    command = " ".join(options.get("authorizedkeyscommand", ["none"]))
+    assert not strange and command == "none", "sshd on backup1 takes keys from other places than before."
+    assert not host.file(f"{path}2").exists, f"{path}2 on backup1 lets more keys in."
     assert keys == own, f"{path} on backup1 no longer holds the delivery key alone."
 
 
