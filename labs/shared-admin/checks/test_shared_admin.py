@@ -200,7 +200,8 @@ def work(host, planted, trial, jobs):
     trial.looked_up = f"lookup user=rn.ward mrn={mrn} reason=chart-review" in text_of(host, APP_LOG)
     order = f"DIR-{trial.token}"
     host.write(f"{INBOX}/{order}.ord", b"CBC, fasting\n", mode=0o644)
-    daily = [job for job in jobs if cron_runs(host, job)]
+    started = [job for job in jobs if cron_runs(host, job)]
+    daily = [job for job in started if job.days_apart == 1]
     run_jobs(host, daily)
     if order not in text_of(host, f"{REPORTS}/orders.txt"):  # the report may have come before the filing
         run_jobs(host, daily)
@@ -211,7 +212,7 @@ def work(host, planted, trial, jobs):
     trial.report_owner = report.uid if report.exists else -1
     trial.reported = order in text_of(host, f"{REPORTS}/orders.txt")
     # What others do is no part of the services, but of the machine that is looked at.
-    run_jobs(host, [job for job in jobs if job not in daily and host.user(job.user).exists])
+    run_jobs(host, [job for job in started if job not in daily])
 
 
 def run_jobs(host, jobs):
@@ -221,9 +222,9 @@ def run_jobs(host, jobs):
 
 
 def cron_runs(host, job):
-    """Whether cron would start this job every day: it passes over foreign tables and closed accounts."""
+    """Whether cron would start this job at its time: it passes over foreign tables and closed accounts."""
     table, owner = host.file(job.path), host.user(job.user)
-    if job.days_apart != 1 or not owner.exists or closed_to_jobs(host, job.user):
+    if not owner.exists or closed_to_jobs(host, job.user):
         return False
     if job.path.startswith("/var/spool/cron/"):
         return table.uid == owner.uid and not table.mode & 0o077
