@@ -120,3 +120,10 @@ def test_the_matrix_goes_where_it_is_told_to(
         "seconds_per_job": 2.0,
     }
     assert not (world.state.root / "verify").exists()
+
+
+@pytest.mark.parametrize("more", [(), ("--mutate",)])
+def test_an_attempt_that_is_not_there_proves_nothing(call: Call, more: tuple[str, ...]) -> None:
+    said = call("verify", "small", "--only", "wrong-life-only", *more)
+    assert said.code == 2
+    assert "did you mean wrong-live-only" in said.err

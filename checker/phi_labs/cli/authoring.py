@@ -154,6 +154,7 @@ def verify(  # noqa: PLR0913 - options of a command
     from phi_labs.model.entity import parse_entity  # noqa: PLC0415
 
     chosen = [session.lab(name) for name in names]
+    _attempts_known(chosen, only or ())
     if not as_json:
         session.show(lint_view(names, found))
     seconds = None if budget is None else budget * 60
@@ -180,6 +181,19 @@ def verify(  # noqa: PLR0913 - options of a command
     if matrix.ok:
         return 0
     return 3 if matrix.exact and matrix.not_done else 1
+
+
+def _attempts_known(labs: Sequence[Lab], wanted: Sequence[str]) -> None:
+    """UserError when none of the labs has an attempt of that name: nothing tried proves nothing."""
+    from phi_labs.model.lab import load_verdicts  # noqa: PLC0415 - pydantic
+    from phi_labs.model.nearest import did_you_mean  # noqa: PLC0415
+
+    known = {name for lab in labs for name in load_verdicts(lab).names} if wanted else set()
+    for name in wanted:
+        if name not in known:
+            where = ", ".join(lab.id for lab in labs)
+            hint = did_you_mean(name, sorted(known)) or f"phi-labs attempt {labs[0].id} lists them"
+            raise UserError(f"there is no attempt {name!r} in {where}", hint)
 
 
 def _mutated(  # noqa: PLR0913, PLR0917 - options of a command
