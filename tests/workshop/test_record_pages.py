@@ -150,6 +150,13 @@ def test_no_name_breaks_a_page(text: str) -> None:
             assert " ".join(text.split()) in said
 
 
+def test_a_name_cannot_turn_the_direction_of_what_follows() -> None:
+    odd = odd_cohort("\u202eevil\u2066\x1b[2J", MIXED)
+    page = learner_page(odd, odd.records[0])
+    assert not set(page) & set("\u202e\u2066\x1b")
+    assert "<bdi>?evil??[2J</bdi>" in page
+
+
 MIXED = mixed_cohort()
 
 

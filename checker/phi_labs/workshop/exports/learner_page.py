@@ -191,8 +191,7 @@ def _record(cohort: Cohort) -> Rows:
 
 def _chart(cohort: Cohort, record: LearnerRecord) -> Any:
     lines = [Line(result.lab, tuple(_points(result))) for result in _all_results(cohort, record)]
-    described = f"Scores of {record.learner.name} over time, a line for each lab"
-    return drawing(score_chart(lines, cohort.pass_mark, described))
+    return drawing(score_chart(lines, cohort.pass_mark, "Scores over time, a line for each lab"))
 
 
 def _points(result: LabResult) -> Iterator[Point]:

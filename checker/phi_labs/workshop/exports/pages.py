@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from phi_labs import __version__
 from phi_labs.model.cohort import Cohort
+from phi_labs.model.scorecard import plain
 from phi_labs.workshop.exports import facts
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -48,10 +49,16 @@ def _template(name: str) -> Template:
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_visible,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     return environment.get_template(name)
+
+
+def _visible(value: Any) -> Any:
+    """Text without characters that control a terminal or turn the direction; our own markup as it is."""
+    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 @cache
