@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from phi_labs.cli import options, records_adding
+from phi_labs.cli import options, records_adding, records_regrading
 from phi_labs.cli.options import AsJson, command
 from phi_labs.cli.session import Session
 
@@ -37,6 +37,7 @@ def add_to(app: typer.Typer) -> None:
     command(group, "learner", panel=READ, trainee=False)(learner)
     command(group, "export-events", panel=READ, trainee=False)(export_events)
     records_adding.add_to(group)
+    records_regrading.add_to(group, records_adding.ADD)
     app.add_typer(group, rich_help_panel="For authors and trainers")
 
 
