@@ -20,12 +20,12 @@ from phi_labs.records.export import write_events
 from phi_labs.records.headfile import HeadFile, write_head_file
 from phi_labs.records.store import Records
 
-quick = settings(max_examples=150, deadline=None, database=None)
+quick = settings(max_examples=50, deadline=None, database=None)
 texts = st.text(max_size=12)
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
-    max_leaves=8,
+    max_leaves=4,
 )
 contents = st.tuples(texts, texts, texts, texts, st.dictionaries(texts, values, max_size=3))
 logs = st.lists(contents, min_size=1, max_size=6)

@@ -54,6 +54,7 @@ def test_a_lock_that_does_not_go_is_told_after_the_deadline(url: str, path: Path
         assert records.verify(records.head()) == []
 
 
+@pytest.mark.slow
 def test_a_lock_that_goes_in_time_is_waited_for(url: str, path: Path) -> None:
     fill(url, 1)
     holder = python(HOLDER, str(path), "0.5")
@@ -156,6 +157,7 @@ def killed(program: str, url: str, word: str, seconds: float = 0.0) -> None:
     writer.communicate()
 
 
+@pytest.mark.slow
 def test_a_writer_killed_at_any_moment_leaves_nothing_half_written(either: str) -> None:
     for _ in range(3):
         killed(BUSY, either, "begun", random.uniform(0, 0.15))  # noqa: S311 - a moment, not a secret
@@ -164,6 +166,7 @@ def test_a_writer_killed_at_any_moment_leaves_nothing_half_written(either: str) 
             assert records.verify(records.head()) == []
 
 
+@pytest.mark.slow
 def test_a_writer_killed_in_the_middle_of_a_transaction_leaves_nothing_of_it(either: str) -> None:
     fill(either, 2)
     killed(MIDDLE, either, "in the middle")
@@ -248,6 +251,7 @@ FULL = """
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_what_was_written_and_nothing_half(url: str) -> None:
     writer = python(FULL, url)
     said, errors = writer.communicate(timeout=60)
@@ -311,6 +315,7 @@ def test_reading_does_not_migrate_an_older_schema(url: str, path: Path) -> None:
         Records(url, read_only=True)
 
 
+@pytest.mark.slow
 def test_opening_what_is_up_to_date_loads_no_alembic(url: str) -> None:
     fill(url, 1)
     program = """

@@ -211,6 +211,7 @@ WRITER = """
 """
 
 
+@pytest.mark.slow
 def test_processes_that_write_at_once_leave_no_gap_and_one_chain(either: str) -> None:
     """They also make the database at once: it is not there yet."""
     rounds, names = 25, ["a", "b", "c"]
