@@ -22,6 +22,7 @@ class Machine:
     @dataclass(frozen=True)
     class File:
         mode: int
+        size: int
         is_file: bool = True
 
     @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Machine:
         )
 
     def file(self, path: str) -> File:
-        return self.File(self.files[path][0])
+        mode, text = self.files[path]
+        return self.File(mode, len(text))
 
     def read(self, path: str, limit: int) -> bytes:
         return self.files[path][1].encode()[:limit]
@@ -113,3 +115,13 @@ def test_what_cron_passes_over_is_no_job(path: str, mode: int) -> None:
 @pytest.mark.parametrize("line", ["#@daily root dump", "root dump", "@daily root", "5 * * * dump"])
 def test_a_line_that_starts_nothing_is_no_job(line: str) -> None:
     assert jobs("/etc/cron.d/dump", line + "\n") == []
+
+
+def test_a_table_too_large_to_be_read_whole_is_a_failed_expectation() -> None:
+    with pytest.raises(AssertionError, match="too large"):
+        jobs("/etc/cron.d/x", "# nothing\n" * 50_000 + "* * * * * root id\n")
+
+
+def test_only_a_newline_ends_a_line() -> None:
+    (job,) = jobs("/etc/cron.d/x", "* * * * * root \x85; id\n")
+    assert job.command == "\x85; id"
