@@ -78,7 +78,7 @@ def test_scenarios_are_listed_and_a_broken_one_is_told(call: Call, scenario: Pat
     )
     said = call("scenarios")
     assert said.code == 0
-    assert "first-week  The first week  1 lab, for either entity" in said.out
+    assert "first-week  The first week  1 lab, ce or ba" in said.out
     assert "other cannot be used" in said.err
     assert "did you mean small?" in said.err
     assert [item["id"] for item in json.loads(call("scenarios", "--json").out)] == ["first-week"]

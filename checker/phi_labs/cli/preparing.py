@@ -9,7 +9,7 @@ import typer
 
 from phi_labs.cli import completion
 from phi_labs.cli.options import AsJson, EntityName, command
-from phi_labs.cli.reading import show_text
+from phi_labs.cli.reading import show_indented, show_text
 from phi_labs.cli.session import Session
 
 if TYPE_CHECKING:
@@ -52,9 +52,11 @@ def scenarios(
         session.emit([_scenario_data(item) for item in loaded])
         return 0
     for item in loaded:
-        about = f"{len(item.labs)} lab{'s' if len(item.labs) != 1 else ''}, {_for_whom(item)}"
+        about = (
+            f"{len(item.labs)} lab{'s' if len(item.labs) != 1 else ''}, {item.scenario.entity or 'ce or ba'}"
+        )
         session.show(f"[bold cyan]{item.scenario.id}[/]  {item.scenario.title}  [dim]{about}[/]")
-        session.show(f"    {item.scenario.summary}")
+        show_indented(session, item.scenario.summary)
     if not loaded:
         session.say("there are no scenarios here; --content DIR names a folder that holds scenarios/")
     return 0

@@ -45,7 +45,7 @@ def labs(session: Session, *, as_json: AsJson = False) -> int:
         return 0
     for lab in listing.labs:
         session.show(f"[bold cyan]{lab.id}[/]  {lab.title}  [dim]{lab.minutes} minutes, {lab.policy}[/]")
-        _show_indented(session, lab.summary)
+        show_indented(session, lab.summary)
     if not listing.labs:
         session.say("there are no labs here; --content DIR names a folder that holds labs/")
     else:
@@ -214,7 +214,7 @@ def _show_hints(session: Session, lab: str, objective: Objective, had: int, *, a
     for number, item in enumerate(given, 1):
         price = f"cost {item.cost}" if item.cost else "free"
         session.out.print(f"\n  hint {number} ({price})")
-        _show_indented(session, item.text)
+        show_indented(session, item.text)
     if not given:
         session.out.print("\n  There are no hints on this one.")
     elif left:
@@ -223,7 +223,8 @@ def _show_hints(session: Session, lab: str, objective: Objective, had: int, *, a
         session.out.print("\nThat was the last one.")
 
 
-def _show_indented(session: Session, text: str) -> None:
+def show_indented(session: Session, text: str) -> None:
+    """Print one paragraph, four columns in."""
     from rich.padding import Padding  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
