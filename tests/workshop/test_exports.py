@@ -142,13 +142,17 @@ def test_what_nobody_recorded_is_null(mixed: Cohort) -> None:
     assert (eve["role"], eve["manager"], eve["labs"][0]["score"]) == (None, None, None)
 
 
-def test_the_schema_refuses_what_is_not_ours(mixed: Cohort) -> None:
+def test_the_schema_refuses_another_version_and_what_lacks_a_part(mixed: Cohort) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     data = json.loads(results_json(mixed))
     with pytest.raises(jsonschema.ValidationError):
         valid(our_schema(), {**data, "version": 2})
     with pytest.raises(jsonschema.ValidationError):
-        valid(our_schema(), {**data, "public_key": "x"})
+        valid(our_schema(), {key: value for key, value in data.items() if key != "summary"})
+
+
+def test_a_reader_of_today_accepts_the_keys_of_tomorrow(mixed: Cohort) -> None:
+    valid(our_schema(), {**json.loads(results_json(mixed)), "also": 1})
 
 
 # -- formats of tests ------------------------------------------------------------------------

@@ -192,6 +192,30 @@ def test_invisible_characters_are_refused(file: Path) -> None:
     assert [text.split(": ")[0] for text in said] == ["row 2, column full_name", "row 3, column role"]
 
 
+def test_a_pasted_private_key_is_told_for_what_it_is(file: Path) -> None:
+    pasted = (
+        "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n-----END OPENSSH PRIVATE KEY-----"
+    )
+    (said,) = problems(written(file, row(1, public_key=pasted)))
+    assert said.startswith("row 2, column public_key: is a private key")
+    assert "b3Blb" not in said
+
+
+@pytest.mark.parametrize(
+    ("name", "offered"),
+    [
+        ("Zoë Łuczak", ""),
+        ("Zoë Müller", "zoe-muller"),
+        ("ana@hospital.example.org", "ana"),
+        ("=alice", "alice"),
+        ("1st", ""),
+    ],
+)
+def test_a_login_name_that_could_be_meant_is_offered(file: Path, name: str, offered: str) -> None:
+    (said,) = problems(written(file, row(1, name=name)))
+    assert said.endswith(f"a letter first{f', such as {offered}' if offered else ''}")
+
+
 def test_names_of_any_script_are_taken(file: Path) -> None:
     arabic, persian = "\u0645\u062d\u0645\u062f", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"
     names = [arabic, persian, "李小龍", "Nguyễn Thị", "O'Brien-Smith Jr.", "=SUM(A1)"]

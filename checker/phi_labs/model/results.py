@@ -18,7 +18,7 @@ VERSION: Literal[1] = 1
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)  # not closed: a reader of today accepts the keys of tomorrow
 
 
 class CitationOut(_Part):

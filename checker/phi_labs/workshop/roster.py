@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,7 @@ SHOWN_PROBLEMS = 40
 CELL_LIMIT = 200  # characters
 _LOGIN = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _EMAIL = re.compile(r"[^\s@,;<>\"'()\[\]\\]+@[^\s@,;<>\"'()\[\]\\]+\.[^\s@.,;<>\"'()\[\]\\]{2,}")
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _INVISIBLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
 )
@@ -155,7 +156,8 @@ class _Reading:
             if column in REQUIRED and column in self.table.headings:
                 raise ValueError("is empty")
             return ""
-        if not cell.isprintable() and _INVISIBLE.search(cell):
+        # A key says itself what is wrong with it: a pasted private one has line breaks, too.
+        if column != "public_key" and not cell.isprintable() and _INVISIBLE.search(cell):
             raise ValueError("holds a line break or an invisible character; type it again")
         return _READERS[column](cell)
 
@@ -189,9 +191,17 @@ def _login(cell: str) -> str:
     if _LOGIN.fullmatch(cell):
         return cell
     rule = "lower-case letters, digits, _ and -, at most 32, a letter first"
-    offered = re.sub(r"[^a-z0-9_-]", "", cell.lower().partition("@")[0].replace(" ", "-"))[:32]
+    offered = _plain_letters(cell.partition("@")[0].replace(" ", "-"))[:32]
     such = f", such as {offered}" if _LOGIN.fullmatch(offered) else ""
     raise ValueError(f"{_quoted(cell)} cannot be logged in with: {rule}{such}")
+
+
+def _plain_letters(text: str) -> str:
+    """``text`` in lower case, without accents and signs; empty where other letters would be lost."""
+    folded = "".join(
+        letter for letter in unicodedata.normalize("NFKD", text.lower()) if not unicodedata.combining(letter)
+    )
+    return re.sub(r"[^a-z0-9_-]", "", folded) if folded.isascii() else ""
 
 
 def _text(cell: str) -> str:
