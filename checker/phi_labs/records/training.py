@@ -41,12 +41,14 @@ class TrainingRecord:
     statement: str = STATEMENT
 
     def to_data(self) -> dict[str, Any]:
-        """JSON-able: heading -> label -> what is recorded."""
+        """JSON-able; labels may come again (an attempt's, an appeal's), so lines are pairs."""
         return {
             "learner": self.learner,
             "workshop": self.workshop,
             "statement": self.statement,
-            "sections": [{"title": item.title, "lines": dict(item.lines)} for item in self.sections],
+            "sections": [
+                {"title": item.title, "lines": [list(line) for line in item.lines]} for item in self.sections
+            ],
         }
 
 
