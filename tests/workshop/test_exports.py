@@ -263,8 +263,9 @@ def odd_cohort(text: str, base: Cohort) -> Cohort:
 
 
 @given(ODD_TEXT)
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_any_name_leaves_every_format_readable(mixed: Cohort, text: str) -> None:
+    mixed = replace(mixed, records=mixed.records[:1])
     odd = odd_cohort(text, mixed)
     row = rows_of(gradebook(odd))[0]
     assert row["full name"] == plain_cell(text)

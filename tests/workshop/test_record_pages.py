@@ -141,9 +141,9 @@ def test_a_lab_graded_besides_the_scenario_is_kept_on_the_record(mixed: Cohort) 
 
 
 @given(ODD_TEXT)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_no_name_breaks_a_page(text: str) -> None:
-    odd = odd_cohort(text, MIXED)
+    odd = odd_cohort(text, replace(MIXED, records=MIXED.records[:2]))
     for page in (cohort_page(odd), learner_page(odd, odd.records[0])):
         said = read(page)
         if text.isascii() and text.isprintable():

@@ -430,7 +430,7 @@ def export(
         raise UserError("which workshop?", f"--workshop W; there are: {', '.join(known) or 'none'}")
     with Records(records_url(state.root), read_only=True) as records:
         cohort = read_cohort(records, chosen)
-    paths = export_cohort(cohort, format_, out)
+    paths = export_cohort(cohort, format_, out, session.content)
     if as_json:
         session.emit([str(path) for path in paths])
     else:
