@@ -214,3 +214,21 @@ def test_the_real_labs_load_with_their_verdicts() -> None:
     assert not listing.broken, [broken.error.message for broken in listing.broken]
     for lab in listing.labs:
         assert load_verdicts(lab)["reference"].full_score(lab)
+
+
+@pytest.mark.parametrize("name", ["generated-emptied", "generated-moved"])
+def test_attempts_that_the_harness_makes_have_a_verdict_and_no_script(folder: Path, name: str) -> None:
+    path = folder / "attempts" / "verdicts.yml"
+    text = path.read_text()
+    path.write_text(f"{text}{name}: {{why: It is gone., earns: [record], guards_fail: []}}\n")
+    assert load_verdicts(load_lab(folder))[name].earned(load_lab(folder)) == {"record"}
+    path.write_text(f"{text}{name}: {{earns: [record], guards_fail: []}}\n")
+    with pytest.raises(UserError, match="say what is wrong"):
+        load_verdicts(load_lab(folder))
+    path.write_text(f"{text}{name}: {{why: It is gone., earns: all, guards_fail: []}}\n")
+    with pytest.raises(UserError, match="must not reach full score"):
+        load_verdicts(load_lab(folder))
+    path.write_text(f"{text}{name}: {{why: It is gone., earns: [record], guards_fail: []}}\n")
+    (folder / "attempts" / f"{name}.sh").write_text("true\n")
+    with pytest.raises(UserError, match="rename it"):
+        load_verdicts(load_lab(folder))

@@ -20,6 +20,7 @@ AS_USER = "# phi-labs: user"
 ON_HOST = "# phi-labs: host "
 DEADLINE = 60.0
 LAST_LINES = 12
+MOVED_TO = "/root/moved-away"
 
 
 def apply_attempt(installation: Installation, lab: Lab, trainee: str, name: str) -> str:
@@ -92,18 +93,11 @@ def generated_scripts(name: str, manifest: Manifest) -> dict[str, str]:
 
 def _generated(name: str, paths: list[str]) -> str:
     words = " ".join(shlex.quote(path) for path in paths)
-    if name == "generated-emptied":
-        inner = 'find "$path" -xdev -type f -exec truncate --size=0 -- {} +'
-    else:
-        inner = 'number=$((number + 1)); mv -T -- "$path" "$away/$number"'
-    return f"""\
-set -eu
-away=/root/moved-away number=0
-install -d -m 0700 "$away"
-for path in {words}; do
-    if [ -e "$path" ]; then {inner}; fi
-done
-"""
+    before, each = "", 'find "$path" -xdev -type f -exec truncate --size=0 -- {} +'
+    if name == "generated-moved":
+        before = f"number=0\ninstall -d -m 0700 {MOVED_TO}\n"
+        each = f'number=$((number + 1)); mv -T -- "$path" {MOVED_TO}/$number'
+    return f'set -eu\n{before}for path in {words}; do\n    if [ -e "$path" ]; then {each}; fi\ndone\n'
 
 
 def exports(answers: dict[str, Any], login: str) -> str:
