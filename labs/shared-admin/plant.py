@@ -39,6 +39,8 @@ PASSWORDS = {
     "app1-Go-Live-88": "$6$akq7RtW$kBBmQhC/PK.VSXbx/XqqhysiuEnTqyKfhFWTKXQPcNA/XI0eOGeGxblUnVcTVIJsv8UCmoQHnSK70cDBhlx870",  # noqa: E501
     "Bleak.Morning.31": "$6$Bkq7RtW$LEVwxKGLcsegSGFHKTydzyENB6P5vA.TAq2fFEuLnfv5P9sUlxhhMrDA/TNKdFhHtM64g7.SckJewPy5.Nqy.0",  # noqa: E501
 }
+KNEW = "Key and password handed over on a slip of paper."
+KNEW_NOT = "No key and no password until the new list is approved; works beside a colleague until then."
 FIRST_KEY_FILE = f"{HOME}/.ssh/authorized_keys"
 # Where somebody put the shared key a second time, and what sshd was told for it.
 SECOND_KEY_FILES = (
@@ -77,11 +79,18 @@ class Story:
     unlogged_since: date
     discovered: datetime
     patients: int
+    fourth_knew: bool
 
     @property
     def admins(self) -> list[str]:
         """The four on the authorisation list."""
         return list(self.duties)
+
+    @property
+    def known_to(self) -> list[str]:
+        """Everybody who was given the shared password or key."""
+        knew = self.admins if self.fourth_knew else self.admins[:3]
+        return sorted([*knew, *self.outsiders])
 
     @property
     def outsiders(self) -> list[str]:
@@ -124,6 +133,7 @@ def _story(p: Planting) -> Story:
         unlogged_since=(EPOCH - timedelta(days=rng.randrange(4, 13))).date(),
         discovered=EPOCH + timedelta(hours=rng.randrange(9, 16), minutes=rng.randrange(5, 55)),
         patients=rng.randrange(38, 67),
+        fourth_knew=rng.random() < 0.5,
     )
 
 
@@ -378,6 +388,7 @@ def _ticket_words(p: Planting, story: Story) -> dict[str, object]:
         "second": second,
         "third": third,
         "fourth": fourth,
+        "joins": KNEW if story.fourth_knew else KNEW_NOT,
         "leaver": story.leaver,
         "leaver_name": PEOPLE[story.leaver],
         "supplier": story.supplier,
@@ -404,7 +415,7 @@ def _plant_form(p: Planting, story: Story, unattributed: int) -> None:
         "shared_since": story.shared_since.isoformat(),
         "caused_by_change": f"CHG-{story.change}",
         "change_approved_by": story.approver,
-        "known_to": sorted(PEOPLE),
+        "known_to": story.known_to,
         "sudo_unlogged_since": story.unlogged_since.isoformat(),
         "unattributed_commands": unattributed,
         "key_places": [FIRST_KEY_FILE, story.second_key_file],

@@ -799,13 +799,30 @@ def test_nobody_is_in_a_group_that_is_as_good_as_root(host, planted):
 @objective("sudo-duties")
 def test_nobody_can_rewrite_what_root_or_the_service_runs(host, planted):
     changes = (change for change in host.changed().changes if not stat.S_ISLNK(change.mode))
-    paths = [change.path for change in changes if change.path.startswith(THEIR_OWN)]
+    own = [change.path for change in changes if change.path.startswith(THEIR_OWN)]
+    paths = sorted({*own, *relied_on(host)})
     for user in people(host, planted):
         if user == SHARED:
             continue
         allowed = [path for path, can in zip(paths, host.can(user, paths, "write"), strict=True) if can]
         assert not allowed, f"{user} can change {', '.join(allowed[:3])}, which root or {SHARED} relies on."
         assert not host.as_user(user).can_read("/etc/shadow"), f"{user} can read /etc/shadow."
+
+
+def relied_on(host):
+    """Programs, folders and rules that sudo and the jobs of root and of the service take from anywhere."""
+    found = set()
+    for job in host.jobs():
+        if job.user in {"root", SHARED}:
+            found.update(re.findall(r"/[\w./-]+", job.command))
+            found.update(job.environment.get("PATH", "").split(":"))
+    folder = "/etc/sudoers.d"
+    for path in ("/etc/sudoers", *(f"{folder}/{name}" for name in host.listing(folder))):
+        found.update(
+            re.findall(r"^\s*[@#]include(?:dir)?\s+\"?(/[^\"\s]+)", text_of(host, path), re.MULTILINE)
+        )
+    elsewhere = {path for path in found if path and not path.startswith(("/dev/", "/proc/"))}
+    return {place for path in elsewhere for place in above(path)}
 
 
 @objective("sudo-duties")
