@@ -31,7 +31,9 @@ from phi_labs.model.wording import forbidden_phrases
 PROJECT = Path(__file__).resolve().parents[2]
 DOCS = PROJECT / "docs"
 PAGES = sorted([*PROJECT.glob("*.md"), *DOCS.glob("*.md")])
-TEXTS = sorted([*PAGES, *PROJECT.glob("labs/*/*.md"), *PROJECT.glob("labs/*/*.yml")])
+TEXTS = sorted(
+    [*PAGES, *PROJECT.glob("labs/*/*.md"), *PROJECT.glob("labs/*/*.yml"), *PROJECT.glob("scenarios/*.yml")]
+)
 SCRIPT_COMMANDS = {"setup"}  # of the entry script, not of the program
 COMMON = {"--trainee", "--content", "--debug", "--json", "--help", "-h"}
 

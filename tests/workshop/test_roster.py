@@ -138,8 +138,8 @@ def test_missing_columns_are_told_with_what_may_be_meant(file: Path) -> None:
     said = problems(written(file, "alice,Alice,alice@a.example.org", header="name,ful_name,mail"))
     assert said == [
         "row 1: the column full_name is missing; is 'ful_name' meant?",
-        "row 1: the column entity is missing; other words for it: "
-        "CE/BA, CE or BA, organisation type, organization type",
+        "row 1: the column entity (CE or BA) is missing; it may be only if the scenario is for one of them: "
+        "--entity",
     ]
 
 
