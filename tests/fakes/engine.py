@@ -10,7 +10,7 @@ import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from phi_labs.engine.docker import (
     LABEL_PREFIX,
@@ -67,6 +67,7 @@ class FakeEngine(Engine):
         self.machines: dict[str, FakeContainer] = {}
         self.bridges: dict[str, tuple[str, dict[str, str]]] = {}
         self.tags: dict[str, str] = {}
+        self.loaded: list[bytes] = []
         self._numbers = itertools.count(1)
         self._sockets: list[socket.socket] = []
 
@@ -228,6 +229,14 @@ class FakeEngine(Engine):
     def pull(self, reference: str) -> bool:
         self._called("pull")
         return False
+
+    def save_images(self, references: Sequence[str]) -> Iterator[bytes]:
+        self._called("save_images")
+        yield from (reference.encode() for reference in references)
+
+    def load_images(self, archive: IO[bytes]) -> None:
+        self._called("load_images")
+        self.loaded.append(archive.read())
 
     def import_image(self, tar: Path, reference: str) -> str:
         self._called("import_image")

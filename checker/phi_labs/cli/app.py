@@ -12,6 +12,7 @@ from phi_labs import __version__
 from phi_labs.cli import (
     access,
     authoring,
+    bundle,
     demo,
     gateway,
     grading,
@@ -75,6 +76,7 @@ GROUPS = (
     authoring,
     phi,
     upkeep,
+    bundle,
 )
 for group in GROUPS:
     group.add_to(app)

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import docker
 import docker.errors
@@ -490,6 +490,22 @@ class Engine:
         except EngineError:
             return False
         return self.image_id(reference) is not None
+
+    def save_images(self, references: Sequence[str]) -> Iterator[bytes]:
+        """An archive of images by full name, in chunks; layers that they share are in it once."""
+        with _told(f"save {len(references)} images"):
+            # The SDK saves one image at a time, and every one with all its layers.
+            url = self._api._url("/images/get")
+            answer = self._api._get(url, params={"names": list(references)}, stream=True)
+            self._api._raise_for_status(answer)
+            yield from answer.iter_content(1 << 20)
+
+    def load_images(self, archive: IO[bytes]) -> None:
+        """Take the images of such an archive."""
+        with _told("load images"):
+            for line in self._api.load_image(archive, quiet=True):
+                if "error" in line:
+                    raise EngineError(f"the engine refuses an image: {line['error']}", "phi-labs doctor")
 
     def import_image(self, tar: Path, reference: str) -> str:
         """Make an image of a root file system's tar; return its id."""

@@ -1,0 +1,1 @@
+"""Everything for a machine without internet, in one file."""
