@@ -188,7 +188,8 @@ def _read_header(table: Table, number: int, cells: list[str], optional: Sequence
 def _missing(column: str, ignored: Sequence[str]) -> str:
     mistyped = [heading for heading in ignored if did_you_mean(heading, [column])]
     if column == "entity" and not mistyped:
-        return "the column entity (CE or BA) is missing; it may be only if the scenario is for one of them: --entity"
+        only = "it may be only if the scenario is for one of them: --entity"
+        return f"the column entity (CE or BA) is missing; {only}"
     advice = f"is {mistyped[0]!r} meant?" if mistyped else f"other words for it: {', '.join(COLUMNS[column])}"
     return f"the column {column} is missing; {advice}"
 
