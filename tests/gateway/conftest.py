@@ -298,7 +298,7 @@ class World:
         """A command line of OpenSSH's client, with nothing of this machine's own configuration."""
         return [
             "ssh", "-F", "/dev/null", "-i", str(self.folder / key), "-p", str(self.port),
-            *self.options(), *options, f"{login}@127.0.0.1", *words,
+            *options, *self.options(), f"{login}@127.0.0.1", *words,
         ]  # fmt: skip
 
     def options(self) -> list[str]:

@@ -23,7 +23,6 @@ KEYLESS = (
 )
 SEVERAL = "Your client offers several keys. Which one shall be yours here?"
 KEYS_OFFERED = 8
-WRONG = 3  # codes per connection
 
 
 class Enrolment:
@@ -42,7 +41,6 @@ class Enrolment:
         self.enrolled = ""
         self._keys: list[asyncssh.SSHKey] = []
         self._code = ""
-        self._wrong = 0
 
     def offered(self, key: asyncssh.SSHKey) -> None:
         """The client has this key, or says so."""
@@ -55,8 +53,6 @@ class Enrolment:
     async def ask(self) -> Challenge:
         """The first question, the same for everybody."""
         self._code = ""
-        if self._wrong >= WRONG:
-            return False
         return ("", WORDS, "", [("One-time code: ", True)])
 
     async def answer(self, responses: Sequence[str]) -> Challenge:
@@ -75,7 +71,6 @@ class Enrolment:
             self._log.line("refused", user=self.user, **{"from": self._address}, why="code entry is locked")
             return False
         if not self.user or not text or not await self._directory.code_fits(self.user, text):
-            self._wrong += 1
             if text:
                 self._guard.wrong_code(self._network, self.user)
                 self._log.line("refused", user=self.user, **{"from": self._address}, why="wrong code")

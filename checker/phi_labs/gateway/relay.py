@@ -15,7 +15,6 @@ _LANG = re.compile(rb"^[A-Za-z0-9_.@-]{1,64}$")
 _ENTERS, _LEAVES = b"\x1b[?1049h", b"\x1b[?1049l"  # full-screen programs: vim, less, top
 _QUIET = 0.3  # seconds without output, after which a line is as finished as it will be
 _PATIENCE = 20  # times _QUIET
-_FAILED = 255  # what ssh itself returns for trouble
 
 
 class Relay(asyncssh.SSHClientSession[bytes], Nobody):
@@ -120,7 +119,7 @@ class Relay(asyncssh.SSHClientSession[bytes], Nobody):
         if self._ending is not None:
             self._ending()
         else:
-            self._door.exit(_FAILED)
+            self._door.close()
 
 
 class Announcer:
@@ -293,6 +292,10 @@ class Pipe(asyncssh.SSHTCPSession[bytes]):
         if self._paused_early and self._chan is not None:
             self._paused_early = False
             self._chan.resume_reading()
+        if self._ended and self._other is not None and self._other._ended and self._chan is not None:
+            # Everything was said both ways. Either end may leave closing to the other, for ever.
+            there.close()
+            self._chan.close()
 
     def pause_writing(self) -> None:
         """The other end waits."""

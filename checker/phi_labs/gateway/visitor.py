@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from phi_labs.gateway.server import Gateway
 
 KEYS_TRIED = 20  # of one connection: agents may hold many
+CODES_ASKED = 3  # of one connection, which is what OpenSSH's client tries
 LAST_WORDS = 1.0  # seconds for a client to close what we have ended
 PROHIBITED = asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED
 
@@ -57,7 +58,7 @@ class Visitor(asyncssh.SSHServer):
         self._admitted = False
         self._refusal = ""
         self._by = ""
-        self._tries = 0
+        self._tries = self._asked = 0
         self._enrolment: Enrolment | None = None
         self._doors: set[Door] = set()
         self._pipes = 0
@@ -118,7 +119,10 @@ class Visitor(asyncssh.SSHServer):
         return True
 
     def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> Awaitable[Challenge]:
-        """Ask for the code."""
+        """Ask for the code, a few times: some clients would try for ever."""
+        self._asked += 1
+        if self._asked > CODES_ASKED:
+            self._refuse("too many codes")
         return self._enrolling().ask()
 
     def validate_kbdint_response(self, username: str, responses: Sequence[str]) -> Awaitable[Challenge]:
