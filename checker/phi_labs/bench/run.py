@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from phi_labs.bench.records import measure_records
 from phi_labs.bench.report import BenchReport, Figure, compared, figure
 from phi_labs.bench.roster import measure_roster
 from phi_labs.bench.sweep import measure_sweep
@@ -67,6 +68,7 @@ def bench(installation: Installation, tell: Tell) -> BenchReport:
         machine = _machine(scratch)
     figures += measure_synthetic(tell)
     figures += measure_roster(tell)
+    figures += measure_records(lab, tell)
     return BenchReport(tuple(figures), stages, machine)
 
 
