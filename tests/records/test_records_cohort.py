@@ -163,6 +163,17 @@ def test_a_regrade_stands_in_the_place_of_what_it_graded_again() -> None:
     assert Log(count_rule="last").result.score is None
 
 
+def test_a_regrade_makes_neither_practice_of_what_was_supervised_nor_the_reverse() -> None:
+    log = Log()
+    log.graded(40)
+    log.graded(60, regrade_of=1, assurance="practice")
+    assert log.result.score == 60
+    other = Log()
+    other.graded(40, assurance="practice")
+    other.graded(60, regrade_of=1)
+    assert other.result.score is None
+
+
 def test_a_regrade_of_an_earlier_attempt_does_not_become_the_last_one() -> None:
     log = Log()
     log.graded(40)

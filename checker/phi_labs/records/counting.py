@@ -1,6 +1,7 @@
 """Which attempt counts. Pure.
 
-A regrade stands in place of what it graded again: with its position and its deadline, never as a further try.
+A regrade stands in place of what it graded again: with its position, its deadline and its assurance, never as
+a further try.
 Late attempts and those made with a prepared script or outside of the trainer's installation (``practice``)
 are kept and shown, and never count.
 """
@@ -28,7 +29,7 @@ def counted(attempts: Iterable[AttemptRecord], rule: CountRule) -> AttemptRecord
     candidates = [
         newest
         for original, newest in _latest(attempts)
-        if not original.late and newest.assurance == SUPERVISED
+        if not original.late and original.assurance == SUPERVISED
     ]
     if not candidates:
         return None
