@@ -33,7 +33,8 @@ ACCOUNT_FILE_LIMIT = 1024 * 1024
 LIST_LIMIT = 20_000
 WRITE_LIMIT = 16 * 1024 * 1024
 SWEEP_BYTES = 2 * 1024 * 1024 * 1024
-SWEEP_SECONDS = 15.0
+SWEEP_SECONDS = 15.0  # of processor time
+SWEEP_DEADLINE = 60.0  # a check ends earlier
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 SSH_PORT = 22
 SSHD = "/usr/sbin/sshd"
@@ -341,6 +342,7 @@ class Host:
             also=other_dates(strings),
             limit_bytes=SWEEP_BYTES,
             within=SWEEP_SECONDS,
+            seconds=SWEEP_DEADLINE,
         )
         found = [
             Leak(path, container, frozenset(strings[number] for number in numbers))
