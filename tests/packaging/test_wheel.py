@@ -111,6 +111,12 @@ def test_the_installed_version_is_the_packages_own(installed: Path, tmp_path: Pa
     assert distribution == package
 
 
+def test_an_installed_program_makes_its_records(installed: Path, tmp_path: Path) -> None:
+    """The scripts of the migrations travel, and are found where they are."""
+    make = "from phi_labs.records.store import Records as R; print(R('sqlite:///records.db').head().count)"
+    assert run(installed / "python", "-I", "-c", make, cwd=tmp_path) == "0\n"
+
+
 def test_constraints_pin_every_dependency_of_the_command_line(installed: Path, tmp_path: Path) -> None:
     lines = (PROJECT / "constraints.txt").read_text().splitlines()
     pinned = {line.partition("==")[0].lower().replace("_", "-") for line in lines if "==" in line}
