@@ -30,7 +30,7 @@ age -d -i "$1/escrow.agekey" "$2/ehr-$3.sql.age"
 END
 chmod 0755 /usr/local/sbin/restore-ehr
 work=$(mktemp -d)
-printf 'rm /srv/backups/ehr/*.dump\nrm /srv/backups/ehr/*.gz\nrm /srv/backups/ehr/*.sql\n' | sftp -q -b - backup1
+printf -- '-rm /srv/backups/ehr/%s\n' '*.dump' '*.gz' '*.sql' | sftp -q -b - backup1
 rm -r "$work" "$local"/ehr-*
 
 # Copies that were left behind, here and on backup1; the report names them, so they may go.

@@ -41,7 +41,7 @@ for dump in "$local"/ehr-*; do
     esac | age -R "$keys/escrow.agepub" -o "$work/${name%%.*}.sql.age"
 done
 scp -q "$work"/* backup1:/srv/backups/ehr/
-printf 'rm /srv/backups/ehr/*.dump\nrm /srv/backups/ehr/*.gz\nrm /srv/backups/ehr/*.sql\n' | sftp -q -b - backup1
+printf -- '-rm /srv/backups/ehr/%s\n' '*.dump' '*.gz' '*.sql' | sftp -q -b - backup1
 rm -r "$work" "$local"/ehr-*
 
 # Copies that were left behind, here and on backup1; the report names them, so they may go.
