@@ -15,7 +15,7 @@ from phi_labs.errors import UserError
 from phi_labs.gateway.attending import WorkshopDirectory
 from phi_labs.gateway.server import Gateway
 from phi_labs.model.entity import Entity
-from phi_labs.workshop.closing import close
+from phi_labs.workshop.closing import Closed, close
 from phi_labs.workshop.control import Say, listen
 from phi_labs.workshop.graders import Ticket
 from phi_labs.workshop.janitor import Janitor
@@ -178,9 +178,14 @@ class Holding:
         said = await self._aside(partial(close, self._workshop, tell))
         self._closed = True
         loop.call_later(0.2, self._stop.set)  # whoever asked gets the answer first
-        return {
-            "graded": said.graded,
-            "ungraded": [list(item) for item in said.ungraded],
-            "left": [list(item) for item in said.left],
-            "head": asdict(said.head),
-        }
+        return closed_data(said)
+
+
+def closed_data(said: Closed) -> dict[str, Any]:
+    """How a close went, JSON-able."""
+    return {
+        "graded": said.graded,
+        "ungraded": [list(item) for item in said.ungraded],
+        "left": [list(item) for item in said.left],
+        "head": asdict(said.head),
+    }

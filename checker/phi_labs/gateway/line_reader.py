@@ -61,7 +61,7 @@ class LineReader(Nobody):
         if self._waiting is None and _CTRL_C in text:
             self.interrupted.set()
             self._ahead.clear()
-            return
+            text = text.rpartition(_CTRL_C)[2]
         self._ahead.extend(text)
         self._work()
 
