@@ -590,6 +590,27 @@ def test_what_must_stay_is_nowhere_else_and_for_nobody_else(host, live, planted,
         assert not doors, f"{when}, {told(doors)}."
 
 
+@objective("kept")
+def test_no_foreign_key_opens_a_readers_account(host, planted):
+    for persona in planted.personas:
+        if persona.user not in (custodian(planted), planted.facts["reader"]):
+            continue
+        for name in ("authorized_keys", "authorized_keys2"):
+            path = f"{host.user(persona.user).home}/.ssh/{name}"
+            lines = {line.strip() for line in text_of(host, path).splitlines()}
+            foreign = {line for line in lines if line and not line.startswith("#")} - {
+                persona.public_key.strip()
+            }
+            assert not foreign, f"{path} holds {len(foreign)} key(s) that do not belong to {persona.user}."
+
+
+@objective("kept")
+def test_no_group_opens_by_password(host):
+    rows = [line.split(":") for line in text_of(host, "/etc/gshadow").splitlines()]
+    opened = [row[0] for row in rows if len(row) == 4 and row[1][:1] not in ("", "!", "*")]
+    assert not opened, f"Anybody with the password can join the group {', '.join(opened)}."
+
+
 def unchanged(machine, swept, planted, site):
     """Files that have the content of what must stay, byte by byte."""
     wanted = hashlib.sha256(planted.facts[f"{site}_content"].encode()).hexdigest()
@@ -697,6 +718,13 @@ def test_register_and_reports_are_closed_on_the_running_machine(live, planted):
         can = zip(paths, live.can(user, paths, "read"), strict=True)
         opened = [path for path, may in can if may and user not in allowed_readers(planted, path)]
         assert not opened, f"On the running machine, {name} can read {', '.join(opened[:2])}."
+
+
+@objective("private")
+def test_nothing_else_listens(host, live):
+    for machine, when in ((host, "After a restart"), (live, "On the running machine")):
+        strange = sorted(machine.listening() - {22})
+        assert not strange, f"{when}, something listens on TCP port {', '.join(map(str, strange))}."
 
 
 @objective("private")
