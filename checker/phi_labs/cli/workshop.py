@@ -445,12 +445,19 @@ def close(session: Session, *, workshop: OfWorkshop = None, yes: Yes = False, as
 
     Next: phi-labs workshop export --format html --out records/;  phi-labs records verify --head FILE
     """
-    folder = _folder(session, workshop)
+    folder = _to_close(session, workshop)
     if not session.confirm("grade everybody a last time and end the workshop?", yes=yes, unless="add --yes"):
         return 0
+    from phi_labs.workshop.control import held  # noqa: PLC0415
+
     with session.progress.busy("closing"):
-        answer = _asked(session, folder.path.name, do="close")
-    _wait_until_gone(folder)
+        if held(folder.socket):
+            answer = _asked(session, folder.path.name, do="close")
+            _wait_until_gone(folder)
+        else:  # its process was killed: what is left to do is done here
+            from phi_labs.cli.workshop_serving import close_here  # noqa: PLC0415
+
+            answer = close_here(session, folder.path.name)
     if as_json:
         session.emit(answer)
     else:
@@ -463,6 +470,16 @@ def close(session: Session, *, workshop: OfWorkshop = None, yes: Yes = False, as
     for learner, lab in answer["left"]:
         session.say(f"the machines of {learner} {lab} could not be removed: phi-labs doctor --clean")
     return 3 if answer["ungraded"] or answer["left"] else 0
+
+
+def _to_close(session: Session, workshop: str | None) -> WorkshopFolder:
+    """The workshop that is meant, also one whose process was killed, if it is named or the only one."""
+    from phi_labs.workshop.settings import workshop_folder, workshops  # noqa: PLC0415
+
+    known = workshops(session.installation.state)
+    if workshop is None and len(known) == 1:
+        return workshop_folder(session.installation.state, known[0])
+    return _folder(session, workshop)
 
 
 def _wait_until_gone(folder: WorkshopFolder) -> None:

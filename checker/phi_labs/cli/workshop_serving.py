@@ -8,6 +8,7 @@ import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -17,7 +18,7 @@ from phi_labs.cli.session import Session
 from phi_labs.errors import UserError
 from phi_labs.gateway.attending import WorkshopDirectory
 from phi_labs.gateway.directory import Request
-from phi_labs.gateway.holding import Holding
+from phi_labs.gateway.holding import Holding, closed_data
 from phi_labs.gateway.keys import fingerprint, host_key
 from phi_labs.gateway.limits import Bounds
 from phi_labs.gateway.local import gateway_folder
@@ -27,6 +28,7 @@ from phi_labs.gateway.sheets import write_sheets
 from phi_labs.model.scorecard import Scorecard
 from phi_labs.records.address import records_url
 from phi_labs.records.store import Records
+from phi_labs.workshop.closing import close
 from phi_labs.workshop.roster import read_roster
 from phi_labs.workshop.scenario import load_scenario
 from phi_labs.workshop.settings import load_settings, workshop_folder
@@ -77,6 +79,26 @@ async def serve(session: Session, workshop_id: str, host: str) -> int:
             closed = await holding.run(address, port, up)
             say("closed" if closed else "stopped; open takes it up again")
     return 0
+
+
+def close_here(session: Session, workshop_id: str) -> dict[str, Any]:
+    """Close a workshop that no process holds; doing it again after it was closed removes what is left.
+
+    Raises:
+        UserError: a process holds the gateway of this state directory.
+    """
+    installation = session.installation
+    state = installation.state
+    settings = load_settings(state, workshop_id)
+    loaded = load_scenario(Path(settings.scenario), session.content)
+    roster = read_roster(workshop_folder(state, workshop_id).roster, loaded.scenario.entity)
+    with state.lock("gateway", wait=False) as alone:
+        if not alone:
+            raise UserError("a workshop or gateway runs on this state directory", "end it first")
+        with Records(records_url(state.root)) as records:
+            workshop = Workshop(installation, records, settings, loaded, roster)
+            workshop.recover_attempts()
+            return closed_data(close(workshop, session.progress.tell))
 
 
 def say(text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from typing import Any
 from phi_labs.errors import PhiLabsError
 from phi_labs.workshop.fair_queue import FairQueue
 
+ORPHAN_CHECK = 0.1  # seconds
 DEADLINE = 600.0  # seconds; a grading's own deadlines end it long before
 
 
@@ -188,6 +190,7 @@ class Graders:
 
 def _prepare(state: Path, content: Path | None) -> None:
     """Import everything a grading needs and begin the conversations, before somebody waits for it."""
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     import paramiko  # noqa: F401, PLC0415
 
     import phi_labs.grading.reporter  # noqa: F401, PLC0415
@@ -195,6 +198,13 @@ def _prepare(state: Path, content: Path | None) -> None:
     installation = _installation(state, content)
     installation.probe()
     installation.begin_probe("worker")
+
+
+def _end_with(parent: int) -> None:
+    """An orphan would write an attempt that nobody records: end within a moment of the parent."""
+    while os.getppid() == parent:
+        time.sleep(ORPHAN_CHECK)
+    os._exit(1)
 
 
 @cache

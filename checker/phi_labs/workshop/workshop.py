@@ -357,6 +357,8 @@ class Workshop:
         self, learner: str, lab: str, outcome: Outcome, final: str, *, recovered: bool = False
     ) -> None:
         card = outcome.scorecard or {}
+        if outcome.number in self.board.place(learner, lab).numbers:
+            return
         about: Mapping[str, Any] = card["about"]
         due = self.board.place(learner, lab).due_at
         graded_at = datetime.fromisoformat(about["graded_at"])
