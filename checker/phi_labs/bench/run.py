@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from phi_labs.bench.gateway import measure_gateway
 from phi_labs.bench.records import measure_records
 from phi_labs.bench.report import BenchReport, Figure, compared, figure
 from phi_labs.bench.roster import measure_roster
@@ -63,6 +64,8 @@ def bench(installation: Installation, tell: Tell) -> BenchReport:
         figures += [warm, measure_grade(scratch, lab, waiting=False)[0], measure_cold_grade(scratch, lab)]
         tell("reset")
         figures.append(measure_reset(scratch, lab))
+        tell("a key through the gateway, beside ssh with connect")
+        figures += measure_gateway(scratch, lab, TRAINEE)
         tell("a sweep, beside ripgrep")
         figures += measure_sweep(scratch)
         machine = _machine(scratch)
