@@ -140,6 +140,15 @@ def test_equal_data_have_one_text_that_reads_back_the_same(value: Any) -> None:
     assert text.isascii()
 
 
+def test_of_two_heads_that_contradict_each_other_one_is_told() -> None:
+    rows = chained([("k", "w", "s", "a", {})] * 3)
+    heads = [Head("00" * 32, 3), head_of(rows)]
+    for given_heads in (heads, heads[::-1]):
+        assert problems(rows, given_heads) == [
+            "event 3 is not the head file's: it, or one before it, was rewritten"
+        ]
+
+
 def test_rows_that_are_not_even_text_are_told_and_do_not_stop_it() -> None:
     rows = chained([("k", "w", "s", "a", {})] * 5)
     rows[1] = (2, None, *rows[1][2:])

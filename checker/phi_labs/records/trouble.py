@@ -31,7 +31,10 @@ def told(where: str) -> Iterator[None]:
         raise in_words(error.orig or error, where) from error
     except sa.exc.TimeoutError as error:
         raise RecordsError(f"too many at a time ask {where}", "try again in a moment") from error
-    except sqlite3.Error as error:
+    except Exception as error:
+        # A driver asked directly; psycopg may be missing, so its errors are known by what they carry.
+        if not (isinstance(error, sqlite3.Error) or hasattr(error, "sqlstate")):
+            raise
         raise in_words(error, where) from error
 
 
