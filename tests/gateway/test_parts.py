@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import socket
+import sys
+import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,17 +18,19 @@ import pytest
 from tests.fakes.engine import frame
 
 from phi_labs.cli.gateway import parse_listen
+from phi_labs.engine.stream import ExecStream
 from phi_labs.errors import UserError
 from phi_labs.gateway.codes import Codes, new_code, tidied
 from phi_labs.gateway.commands import Command, choose_lab, parse_command
-from phi_labs.gateway.directory import LabView
+from phi_labs.gateway.directory import LabView, Request, Verb
 from phi_labs.gateway.door import Door
+from phi_labs.gateway.errands import Errands
 from phi_labs.gateway.keys import host_key, key_line, public_key
 from phi_labs.gateway.limits import Bounds, Guard, Rate, Strikes, network_of
 from phi_labs.gateway.line_reader import LineReader
 from phi_labs.gateway.local import gateway_folder, send_message, users_of
 from phi_labs.gateway.names import Login, parse_login, printable
-from phi_labs.gateway.uplink import Deframer
+from phi_labs.gateway.uplink import Deframer, pumped
 from phi_labs.gateway.users import KEYS_KEPT, read_users
 from phi_labs.gateway.words import time_left, translated
 from phi_labs.lifecycle.state import State
@@ -372,3 +377,96 @@ def test_a_message_leaves_the_line_that_is_typed_whole() -> None:
         return await line, paper.said
 
     assert asyncio.run(read()) == ("grade", "> gra\nhello\n> grade\n")
+
+
+# -- errands and engines that asyncio cannot wait for -----------------------------------------------------
+
+PROGRAM = """
+import os, sys, time
+if sys.argv[1] == "grade":
+    open(os.environ["MARK"], "a").write("begun ")
+    time.sleep(0.3)
+    open(os.environ["MARK"], "a").write("done ")
+print(" ".join(sys.argv[1:]), os.environ["COLUMNS"])
+print("a remark", file=sys.stderr)
+sys.exit(2 if "nothing" in sys.argv else 1)
+"""
+
+
+def errands(tmp_path: Path) -> Errands:
+    return Errands({"MARK": str(tmp_path / "mark")}, [sys.executable, "-c", PROGRAM])
+
+
+def test_an_errand_says_what_the_command_line_says(tmp_path: Path) -> None:
+    async def run(request: Request) -> tuple[int, str]:
+        said: list[str] = []
+        code = await errands(tmp_path).run("Ana Ruiz", request, said.append)
+        return code, "".join(said)
+
+    code, said = asyncio.run(run(Request(Verb.HINT, "small", ("logs",), yes=True, full=True, width=70)))
+    assert (code, said) == (1, "hint small logs --trainee Ana Ruiz --yes 70\na remark\n")
+    assert "remark" not in asyncio.run(run(Request(Verb.BRIEF, "small", as_json=True)))[1]
+    assert "remark" in asyncio.run(run(Request(Verb.BRIEF, "nothing", as_json=True)))[1]
+
+
+def test_a_grading_outlives_whoever_asked_for_it(tmp_path: Path) -> None:
+    async def run() -> None:
+        here = errands(tmp_path)
+        task = asyncio.ensure_future(here.run("alice", Request(Verb.GRADE, "small"), lambda _: None))
+        while not (tmp_path / "mark").exists():
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await here.close()
+
+    asyncio.run(run())
+    assert (tmp_path / "mark").read_text() == "begun done "
+
+
+def test_nobody_fills_the_queue_alone(tmp_path: Path) -> None:
+    async def run() -> list[int | BaseException]:
+        here, said = errands(tmp_path), list[str]()
+        asked = [here.run("alice", Request(Verb.GRADE, "small"), said.append) for _ in range(4)]
+        asked.append(here.run("bob", Request(Verb.BRIEF, "small"), said.append))
+        tasks = []
+        for work in asked:
+            tasks.append(asyncio.ensure_future(work))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+        assert "waiting: 1 gradings come first" in "".join(said)
+        return found
+
+    found = asyncio.run(run())
+    assert [found[at] for at in (0, 1, 2, 4)] == [1, 1, 1, 1]
+    assert isinstance(found[3], UserError)
+
+
+def test_a_stream_of_the_sdk_is_pumped_by_threads_that_end() -> None:
+    engine, ours = socket.socketpair()
+    near = pumped(ExecStream(ours, "exec"))
+    try:
+        near.sendall(b"question")
+        assert engine.recv(100) == b"question"
+        engine.sendall(frame(b"answer"))
+        near.settimeout(10)
+        assert near.recv(100) == b"answer"
+        near.close()
+        assert engine.recv(100) == b"", "the machine hears of the end"
+    finally:
+        near.close()
+        engine.close()
+    for thread in threading.enumerate():
+        if thread.name.startswith("gateway-"):
+            thread.join(10)
+            assert not thread.is_alive()
+
+
+def test_a_machine_that_ends_first_is_noticed() -> None:
+    engine, ours = socket.socketpair()
+    near = pumped(ExecStream(ours, "exec"))
+    engine.sendall(frame(b"bye"))
+    engine.close()
+    near.settimeout(10)
+    assert near.recv(100) == b"bye"
+    assert near.recv(100) == b""
+    near.close()

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import codecs
 import contextlib
 import fcntl
 import json
 import os
-import signal
 import socket
-import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -29,7 +26,8 @@ from phi_labs.engine.stream import ExecStream
 from phi_labs.errors import EngineError, MissingObject, PhiLabsError, UserError
 from phi_labs.gateway import inside
 from phi_labs.gateway.codes import Codes
-from phi_labs.gateway.directory import LabView, Message, Request, Say, Stream, Target, User, Verb
+from phi_labs.gateway.directory import LabView, Message, Request, Say, Stream, Target, User
+from phi_labs.gateway.errands import Errands
 from phi_labs.gateway.uplink import pumped
 from phi_labs.gateway.users import Users
 from phi_labs.gateway.words import no_such_lab
@@ -42,8 +40,8 @@ from phi_labs.model.run import Run
 from phi_labs.model.scorecard import Scorecard
 
 T = TypeVar("T")
-THREADS = 16
-GRADINGS = 2  # at a time; each has a process of its own
+THREADS = 16  # for calls of the engine
+READERS = 4  # for files
 LABS_KEPT = 1.0  # seconds for which the engine's listing is believed
 CAPTURE_DEADLINE = 20.0  # a grading freezes a run while it captures, mostly for milliseconds
 _GONE = "tell your trainer; `reset` of the lab makes a fresh machine"
@@ -90,33 +88,38 @@ class InstallationDirectory:
         self._installation, self._users = installation, users
         self._state = installation.state
         self._codes = codes_of(self._state)
-        self._program = tuple(program) or (sys.executable, "-I", "-m", "phi_labs")
+        environment = {"PHI_LABS_STATE": str(self._state.root)}
+        if installation.content is not None:
+            environment["PHI_LABS_CONTENT"] = str(installation.content)
+        self._errands = Errands(environment, program)
+        # Apart: an engine that hangs must not keep anybody from logging in.
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="gateway")
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="gateway-files")
         self._engine_lock = threading.Lock()  # the SDK's connections are not made for several threads
         self._contacts: Counter[tuple[str, str]] = Counter()
-        self._gradings = asyncio.Semaphore(GRADINGS)
-        self._queue = 0
-        self._going: set[asyncio.Task[int]] = set()
         self._listing: tuple[float, dict[tuple[str, str], str]] = (0.0, {})
 
     async def close(self) -> None:
         """Wait for gradings that were begun, and let go of the threads."""
-        if self._going:
-            await asyncio.gather(*self._going, return_exceptions=True)
-        self._threads.shutdown()
+        await self._errands.close()
+        self._threads.shutdown(cancel_futures=True)
+        self._readers.shutdown()
 
     async def _aside(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def _read(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, work)
 
     # -- who ---------------------------------------------------------------------------------
 
     async def user(self, name: str) -> User | None:
         """That user of the file."""
-        return await self._aside(partial(self._users.find, name))
+        return await self._read(partial(self._users.find, name))
 
     async def code_fits(self, user: str, code: str) -> bool:
         """Whether a one-time code is that user's, unused and not expired."""
-        return await self._aside(lambda: self._users.find(user) is not None and self._codes.fits(user, code))
+        return await self._read(lambda: self._users.find(user) is not None and self._codes.fits(user, code))
 
     async def enrol(self, user: str, code: str, key: str) -> bool:
         """Use the code up and keep the key."""
@@ -127,7 +130,7 @@ class InstallationDirectory:
             self._users.add_key(user, key)
             return True
 
-        return await self._aside(both)
+        return await self._read(both)
 
     # -- which labs --------------------------------------------------------------------------
 
@@ -175,16 +178,16 @@ class InstallationDirectory:
 
     async def target(self, user: str, lab: str, host: str) -> Target:
         """How to reach a machine: key and host key of the run, a fresh exec for every connection."""
-        run = await self._aside(partial(self._run, user, lab))
+        run = await self._read(partial(self._run, user, lab))
         folder = self._state.run_folder(user, lab)
         machine = find_lab(lab, self._installation.content).host(host)
-        known = await self._aside(partial(folder.known_hosts.read_text, encoding="utf-8"))
+        known = await self._read(partial(folder.known_hosts.read_text, encoding="utf-8"))
         name = alias(lab, host, len(run.containers))
         lines = {line.split()[0]: line.split(maxsplit=1)[1] for line in known.splitlines() if line.strip()}
         container = run.containers[host]
         return Target(
             login=machine.login,
-            key=await self._aside(partial(folder.key.read_text, encoding="utf-8")),
+            key=await self._read(partial(folder.key.read_text, encoding="utf-8")),
             host_key=lines[name],
             open=lambda: self._open(container, inside.to_sshd()),
         )
@@ -213,8 +216,8 @@ class InstallationDirectory:
 
     async def console(self, user: str, lab: str, host: str, terminal: str) -> ExecConsole:
         """A root console; noted on later scorecards before it opens."""
-        run = await self._aside(partial(self._run, user, lab))
-        await self._aside(partial(self._state.flag, user, lab, "rescue"))
+        run = await self._read(partial(self._run, user, lab))
+        await self._read(partial(self._state.flag, user, lab, "rescue"))
         return await self._aside(partial(self._console, run.containers[host], terminal))
 
     def _console(self, container: str, terminal: str) -> ExecConsole:
@@ -237,7 +240,7 @@ class InstallationDirectory:
 
     async def on_contact(self, user: str, lab: str) -> None:
         """Resume the run if it is paused, but not in the middle of a grading's capture."""
-        run = await self._aside(partial(self._run, user, lab))
+        run = await self._read(partial(self._run, user, lab))
         await self._aside(partial(self._resume, run))
         self._contacts[(user, lab)] += 1
 
@@ -295,73 +298,14 @@ class InstallationDirectory:
     # -- actions -----------------------------------------------------------------------------
 
     async def act(self, user: str, request: Request, say: Say) -> int:
-        """Have our own command line do it, in a process of its own that outlives the caller's patience."""
-        argv = [*self._program, request.verb.value, request.lab, *request.words, "--trainee", user]
-        argv += ["--json"] if request.as_json else []
-        argv += ["--yes"] if request.yes and request.verb is Verb.HINT else []
-        argv += ["--full"] if request.full and request.verb is Verb.GRADE else []
-        heard = _Heard(say)
-        do = self._grade if request.verb is Verb.GRADE else self._do
-        task = asyncio.ensure_future(do(argv, request, heard))
-        self._going.add(task)
-        task.add_done_callback(self._going.discard)
-        try:
-            return await asyncio.shield(task)
-        finally:
-            heard.stop()
-
-    async def _grade(self, argv: Sequence[str], request: Request, heard: _Heard) -> int:
-        async with self._turn(heard, quiet=request.as_json):
-            return await self._do(argv, request, heard)
-
-    @asynccontextmanager
-    async def _turn(self, heard: _Heard, *, quiet: bool) -> AsyncIterator[None]:
-        """One of the few gradings at a time; says how many are before this one."""
-        self._queue += 1
-        try:
-            if self._queue > GRADINGS and not quiet:
-                heard(f"  waiting: {self._queue - GRADINGS} gradings come first\n")
-            async with self._gradings:
-                yield
-        finally:
-            self._queue -= 1
-
-    async def _do(self, argv: Sequence[str], request: Request, heard: _Heard) -> int:
-        kept = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "TERM"}}
-        environment = {
-            **kept,
-            "PHI_LABS_STATE": str(self._state.root),
-            "COLUMNS": str(request.width),
-            "TERM": "dumb",
-            "PYTHONUNBUFFERED": "1",
-        }
-        if self._installation.content is not None:
-            environment["PHI_LABS_CONTENT"] = str(self._installation.content)
-        process = await asyncio.create_subprocess_exec(
-            *argv,
-            env=environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL if request.as_json else asyncio.subprocess.STDOUT,
-            start_new_session=True,  # a Ctrl-C at the trainer's terminal is not the grading's
-        )
-        assert process.stdout is not None  # noqa: S101 - a pipe was asked for
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        try:
-            while data := await process.stdout.read(65536):
-                heard(decoder.decode(data))
-            return await process.wait()
-        finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.send_signal(signal.SIGTERM)
-                await process.wait()
+        """Have our own command line do it; it is finished also when the caller is cancelled."""
+        return await self._errands.run(user, request, say)
 
     # -- messages ----------------------------------------------------------------------------
 
     async def messages(self, after: int) -> Sequence[Message]:
         """Messages with higher numbers."""
-        return await self._aside(partial(self._messages, after))
+        return await self._read(partial(self._messages, after))
 
     def _messages(self, after: int) -> list[Message]:
         path = gateway_folder(self._state) / "messages.jsonl"
@@ -374,21 +318,6 @@ class InstallationDirectory:
                 at = datetime.fromisoformat(data["at"])
                 found.append(Message(data["number"], at, data["text"], data["to"]))
         return found
-
-
-class _Heard:
-    """Passes text on until nobody listens any more."""
-
-    def __init__(self, say: Say) -> None:
-        self._say: Say | None = say
-
-    def __call__(self, text: str) -> None:
-        if self._say is not None and text:
-            self._say(text)
-
-    def stop(self) -> None:
-        """Nobody listens any more."""
-        self._say = None
 
 
 @dataclass(frozen=True)
