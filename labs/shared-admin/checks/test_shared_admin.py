@@ -5,6 +5,7 @@ read by the pristine machine's own parser, and who did something is looked for i
 """
 
 import base64
+import contextlib
 import datetime
 import fnmatch
 import re
@@ -38,6 +39,8 @@ OTHER_LOGINS = ("akessler", "jbaker", "labfeed")
 LOG_SECONDS = 1.5
 READ_BYTES = 8 * 1024 * 1024
 JOBS = 20
+JOBS_SECONDS = 15.0
+COMMAND_SECONDS = 6.0
 # Root or ehradm run what is here, or read it to decide who may do what.
 THEIR_OWN = (
     "/etc/",
@@ -89,6 +92,7 @@ class Trial:
     filed: dict = field(default_factory=dict)
     reported: object = None
     report_owner: int = -1
+    old_password: object = None
 
 
 TRIALS = WeakKeyDictionary()
@@ -199,12 +203,13 @@ def daemons(host):
 
 def work(host, planted, trial, jobs):
     """The wards look somebody up, an account is unlocked, orders are filed, the report is made."""
-    host.run(["/usr/bin/sudo", "-n", UNLOCK, f"dr.jbaker-{trial.token}"], user="jbaker")
+    tried(host, ["/usr/bin/sudo", "-n", UNLOCK, f"dr.jbaker-{trial.token}"], user="jbaker")
     mrn = planted.facts["canaries"][0]
-    host.run([LOOK_UP, mrn, "--user", "rn.ward", "--reason", "chart-review"], user="wardapp")
+    tried(host, [LOOK_UP, mrn, "--user", "rn.ward", "--reason", "chart-review"], user="wardapp")
     trial.looked_up = f"lookup user=rn.ward mrn={mrn} reason=chart-review" in text_of(host, APP_LOG)
     order = f"DIR-{trial.token}"
-    host.write(f"{INBOX}/{order}.ord", b"CBC, fasting\n", mode=0o644)
+    if host.file(INBOX).is_directory:
+        host.write(f"{INBOX}/{order}.ord", b"CBC, fasting\n", mode=0o644)
     started = [job for job in jobs if cron_runs(host, job)]
     daily = [job for job in started if job.days_apart == 1]
     run_jobs(host, daily)
@@ -218,12 +223,24 @@ def work(host, planted, trial, jobs):
     trial.reported = order in text_of(host, f"{REPORTS}/orders.txt")
     # What others do is no part of the services, but of the machine that is looked at.
     run_jobs(host, [job for job in started if job not in daily])
+    try:
+        trial.old_password = opened_by(host, planted.facts["shared_password"], usable_hashes(host))
+    except AssertionError as spoiled:
+        trial.old_password = spoiled
 
 
 def run_jobs(host, jobs):
+    until = time.monotonic() + JOBS_SECONDS
     for job in jobs:
-        shell = job.environment.get("SHELL", "/bin/sh")
-        host.run([shell, "-c", job.command], user=job.user, env=job.environment, timeout=10.0)
+        if time.monotonic() < until:
+            shell = job.environment.get("SHELL", "/bin/sh")
+            tried(host, [shell, "-c", job.command], user=job.user, env=job.environment)
+
+
+def tried(host, argv, **options):
+    """Run something; what hangs, or whose account is gone, has no effect, and effects are what counts."""
+    with contextlib.suppress(AssertionError):
+        host.run(argv, timeout=COMMAND_SECONDS, **options)
 
 
 def cron_runs(host, job):
@@ -580,7 +597,8 @@ def test_no_password_opens_anything_over_ssh(host, planted):
 
 @objective("shared-credential")
 def test_the_old_password_fits_no_account(host, planted):
-    fits = opened_by(host, planted.facts["shared_password"], usable_hashes(host))
+    fits = trial_of(host, planted).old_password
+    assert not isinstance(fits, AssertionError), str(fits)
     assert not fits, f"The old password opens the account {', '.join(fits)}."
 
 
@@ -796,21 +814,26 @@ def test_nobody_is_in_a_group_that_is_as_good_as_root(host, planted):
 @objective("sudo-duties")
 def test_nobody_can_rewrite_what_root_or_the_service_runs(host, planted):
     changes = (change for change in host.changed().changes if not stat.S_ISLNK(change.mode))
-    own = [change.path for change in changes if change.path.startswith(THEIR_OWN)]
-    paths = sorted({*own, *relied_on(host)})
+    owners = {change.path: change.uid for change in changes if change.path.startswith(THEIR_OWN)}
+    paths = sorted({*owners, *relied_on(host)})
     for user in people(host, planted):
         if user == SHARED:
             continue
-        allowed = within_reach(host, user, paths)
+        allowed = within_reach(host, user, paths, owners)
         assert not allowed, f"{user} can change {', '.join(allowed[:3])}, which root or {SHARED} relies on."
         assert not host.as_user(user).can_read("/etc/shadow"), f"{user} can read /etc/shadow."
 
 
-def within_reach(host, user, paths):
-    """Those of the paths that an account can write, or owns and so could make writable."""
+def within_reach(host, user, paths, owners=None):
+    """Those of the paths that an account can write, or owns and so could make writable.
+
+    ``owners`` are numbers that are known already: each is a question less.
+    """
+    known = owners or {}
     writable = host.can(user, paths, "write")
     uid = host.user(user).uid
-    return [path for path, can in zip(paths, writable, strict=True) if can or owner(host, path) == uid]
+    owned = (known[path] if path in known else owner(host, path) for path in paths)
+    return [path for path, can, whose in zip(paths, writable, owned, strict=True) if can or whose == uid]
 
 
 def owner(host, path):
