@@ -12,6 +12,8 @@ from phi_labs.probe.agent.memory import Memory
 from phi_labs.probe.agent.stream import Json
 from phi_labs.probe.agent.walking import ENGINE_FILES, cache_file, listing, load_baseline, told
 
+ANYBODY_RUNS = 0o111
+
 
 def answer_baseline(memory: Memory, question: Json) -> Json:
     """Know the pristine image: by its cached listing, else by walking the pristine container ``pid``."""
@@ -55,8 +57,8 @@ def answer_changes(memory: Memory, question: Json) -> Json:
 
 
 def capabilities(root: int, path: str, status: os.stat_result) -> bool:
-    """Whether a regular file carries file capabilities."""
-    if not stat.S_ISREG(status.st_mode):
+    """Whether a program carries file capabilities; those of a file that nobody can run lend nothing."""
+    if not stat.S_ISREG(status.st_mode) or not status.st_mode & ANYBODY_RUNS:
         return False
     try:
         fd = open_inside(root, path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
