@@ -148,7 +148,7 @@ def test_archive_bombs_cost_little_and_hide_nothing_else(fort: Fort) -> None:
     untouched = fort.graded()
     untouched.expect(NOTHING)
     assert "/srv/secret.txt" in untouched.says("closed")
-    assert untouched.seconds < 40
+    assert untouched.seconds < 120
     fort.fix()
     fort.graded().expect(ALL)
 
