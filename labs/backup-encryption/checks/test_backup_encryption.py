@@ -704,7 +704,8 @@ def survives(trial, hosts, planted, day):
         return True
     wanted = planted.identifiers(f"night-{day}")
     leaks = (leak for host in hosts.values() for leak in outside_the_database(host, trial.found(host.name)))
-    return any(wanted <= leak.identifiers for leak in leaks)
+    # Exactly these: every newer dump knows them, too, and more.
+    return any(wanted == leak.identifiers for leak in leaks)
 
 
 @guard("delivery-account")
