@@ -11,7 +11,9 @@ import secrets
 # on sessions with a terminal itself, but leaves a command without one running (`ssh LAB sleep 1000`), so:
 # note the commands that belong to an sshd before it hears of the end, and hang up on those that are
 # orphans afterwards. Other connections' commands keep their sshd; `nohup` means what it says.
+# When it is sshd that ends first, or is not there, `cat` would wait for us: everything but this shell goes.
 TO_SSHD = r"""
+trap : TERM
 exec 3<&0 4>&1
 commands=$({
     {
@@ -23,7 +25,7 @@ commands=$({
             { read -r parent <"/proc/$2/comm" && read -r own <"$place/comm"; } 2>/dev/null || continue
             [ "$parent" = sshd ] && [ "$own" != sshd ] && echo "$4 $2" >&5
         done
-    } | nc -N 127.0.0.1 22 >&4
+    } | { nc -N 127.0.0.1 22 >&4 || echo "nothing listens on port 22" >&2; kill -TERM 0; }
 } 5>&1)
 [ -n "$commands" ] || exit 0
 for pause in 0.05 0.2 1; do

@@ -145,7 +145,7 @@ async def connect(target: Target) -> asyncssh.SSHClientConnection:
         raise UserError("the machine answers with another host key than it was made with", _WAY_ON) from error
     except (OSError, asyncssh.Error) as error:
         said = way.wire.stderr.decode(errors="replace").strip() if way.wire else ""
-        reason = said.splitlines()[-1] if said else str(error)
+        reason = said.splitlines()[0] if said else str(error)
         raise UserError(f"no SSH server answers on the machine ({reason})", _WAY_ON) from error
     finally:
         if not way.taken:  # nobody will ever close it
@@ -167,6 +167,10 @@ async def _logged_in(target: Target, way: _Way) -> asyncssh.SSHClientConnection:
         "encryption_algs": CIPHERS,
         "mac_algs": MACS,
         "compression_algs": ["none"],
+        # nc does not end when sshd does, but when it is told something for an sshd that is no more. A run
+        # may stand still for a while (a capture), so only many unanswered questions end it.
+        "keepalive_interval": 15,
+        "keepalive_count_max": 8,
     }
     return await asyncssh.connect("lab", 22, **options)
 
