@@ -402,6 +402,7 @@ PLACE = "/restore"
 KEYS, BACKUPS = f"{PLACE}/keys", f"{PLACE}/backups"
 # Nothing that the restore command started goes on into the next trial.
 ALONE = "pkill -KILL -u nobody;"
+NEW_OUT = f"install -d -o nobody -m 0700 {PLACE}/out"
 # What it is tried on before it gets its chance, always in the same place.
 MUST_FAIL = {
     "other": f"mv {HIDDEN}/other {KEYS}",
@@ -445,39 +446,41 @@ class RestoreRoom:
             self._shell(preparation)
             # Somebody else's keys are tried on the newest and on any other one; nonsense on all.
             for day in [days[1], secrets.choice(days[2:])] if place == "other" else days:
-                self._restore(day, place, patience)
-        self._shell(f"{ALONE} rm -rf {BACKUPS}; mv {HIDDEN}/true {BACKUPS}")
+                self._restore(day, patience)
+            # What it said is kept where a later run cannot take it back.
+            self._shell(f"{ALONE} mv {PLACE}/out {HIDDEN}/said-{place}; {NEW_OUT}")
+        self._shell(f"rm -rf {BACKUPS}; mv {HIDDEN}/true {BACKUPS}")
         self.patience = Patience(RESTORES_SECONDS)
 
     def restore(self, day):
         """Run the restore command; its output is a file that `output` reads."""
-        return self._restore(day, "true", self.patience)
+        return self._restore(day, self.patience)
 
-    def _restore(self, day, place, patience):
-        command = f'ulimit -f {SQL_BYTES // 512}; umask 022; exec "$0" "$@" > {PLACE}/out/{place}-{day}'
+    def _restore(self, day, patience):
+        command = f'ulimit -f {SQL_BYTES // 512}; umask 022; exec "$0" "$@" > {PLACE}/out/{day}'
         argv = ["/bin/sh", "-c", command, RESTORE, KEYS, BACKUPS, day]
         environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}
         timeout = patience.left(RESTORE_SECONDS)
         return tried(self.host, argv, NOBODY, timeout=timeout, env=environment) if timeout else None
 
-    def output(self, day, place="true"):
+    def output(self, day, folder=f"{PLACE}/out"):
         """What the restore command wrote."""
         self.host.forget()
-        file = self.host.file(f"{PLACE}/out/{place}-{day}")
+        file = self.host.file(f"{folder}/{day}")
         return self.host.read(file.path, SQL_BYTES) if file.is_file else b""
 
     def given_out(self, place):
         """Days whose patients the restore command gave out."""
-        names = [name for name in self.host.listing(f"{PLACE}/out") if name.startswith(f"{place}-")]
-        days = [name.removeprefix(f"{place}-") for name in names]
-        return [day for day in days if self.mrns.intersection(MRN.findall(self.output(day, place)))]
+        self.host.forget()
+        folder = f"{HIDDEN}/said-{place}"
+        days = self.host.listing(folder)
+        return [day for day in days if self.mrns.intersection(MRN.findall(self.output(day, folder)))]
 
     def _lay_out(self, contents):
         folders = {path.rpartition("/")[0].replace(STORE, BACKUPS, 1) for path in contents} | {BACKUPS}
         keys = [f"{HIDDEN}/other", f"{HIDDEN}/escrow", f"{HIDDEN}/open"]
         self.host.run(["/bin/mkdir", "-p", "-m", "0755", PLACE, HIDDEN, *keys, *sorted(folders)])
-        self.host.run(["/usr/bin/install", "-d", "-o", str(NOBODY), f"{PLACE}/out"])
-        self.host.run(["/bin/chmod", "0700", HIDDEN])
+        self._shell(f"chmod 0700 {HIDDEN}; {NEW_OUT}")
         for path, content in contents.items():
             self.host.write(path.replace(STORE, BACKUPS, 1), content, mode=0o644)
         for name, keys in (("other", self.other), ("escrow", self.escrow)):
