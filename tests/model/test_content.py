@@ -212,7 +212,7 @@ def test_the_schemas_accept_what_loads(lab: Lab, tmp_path: Path) -> None:
         "scenario.json": ROOT / "scenarios" / "ce-it-foundations.yml",
     }
     for written in schema.write_schemas(tmp_path / "schema"):
-        if written.name == "results.json":  # nobody writes it by hand; tests/workshop validates what is exported
+        if written.name == "results.json":  # nobody writes it by hand; tests of the exports validate it
             continue
         validator = jsonschema.Draft202012Validator(json.loads(written.read_text()))
         validator.validate(yaml.safe_load(files[written.name].read_text()))
