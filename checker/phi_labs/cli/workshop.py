@@ -106,6 +106,7 @@ def open_(  # noqa: PLR0913 - options of a command
         session.say(f"workshop {chosen} is open; {changed} learners are new or changed on its roster")
         return 0
     _not_another(session, chosen)
+    _not_closed(session, chosen)
     with session.progress.busy("preparing images"):
         for lab in loaded.labs:
             for machine in lab.hosts:
@@ -159,6 +160,22 @@ def _not_another(session: Session, chosen: str) -> None:
             f"workshop {other} is open here",
             "close it, or use another state directory (PHI_LABS_STATE)",
         )
+
+
+def _not_closed(session: Session, chosen: str) -> None:
+    """A closed workshop stays closed: its head is out of the house."""
+    from phi_labs.records.address import records_url  # noqa: PLC0415
+    from phi_labs.records.event import Kind  # noqa: PLC0415
+    from phi_labs.records.store import Records  # noqa: PLC0415
+    from phi_labs.workshop.settings import workshop_folder  # noqa: PLC0415
+
+    state = session.installation.state
+    if not workshop_folder(state, chosen).settings.exists():
+        return  # never opened here
+    with Records(records_url(state.root)) as records:
+        ended = next(records.events(chosen, Kind.WORKSHOP_CLOSED), None)
+    if ended is not None:
+        raise UserError(f"workshop {chosen} was closed at {ended.at}", "open another one: --name W")
 
 
 def _spawn(session: Session, settings: Settings, folder: WorkshopFolder, host: str) -> None:
