@@ -360,7 +360,7 @@ def recipients_of(content):
         head = content[: content.find(b"\n--- ")].split(b"\n")
         kinds = [line.split()[1].decode(errors="replace") for line in head if line.startswith(b"-> ")]
         return None if kinds == ["scrypt"] else ("age", kinds)
-    kinds = list(session_keys(content))
+    kinds = session_keys(content)
     return ("gpg", kinds) if any(kind != "passphrase" for kind in kinds) else None
 
 
@@ -376,25 +376,40 @@ def unarmoured(content):
     return content
 
 
+PUBLIC_KEY, PASSPHRASE, ENCRYPTED = 1, 3, (9, 18, 20)  # tags of OpenPGP's packets (RFC 9580, 5)
+
+
 def session_keys(content):
-    """For whom an OpenPGP message begins to be encrypted: ids of keys, `passphrase`."""
-    at = 0
-    while at + 12 < len(content) and content[at] & 0x80:
-        new = content[at] & 0x40
-        tag = content[at] & 0x3F if new else content[at] >> 2 & 0x0F
-        if new or content[at] & 3 == 0:
-            size, head = content[at + 1], 2
-        elif content[at] & 3 == 1:
-            size, head = int.from_bytes(content[at + 1 : at + 3], "big"), 3
+    """For whom an OpenPGP message is encrypted: ids of keys, `passphrase`; nothing for anything else.
+
+    Other tools' files are random bytes: only what goes on as such a message does is one.
+    """
+    found, at = [], 0
+    while at + 12 < len(content):
+        tag, head, size = packet(content, at)
+        body = content[at + head : at + head + 10]
+        if tag == PUBLIC_KEY and body[0] == 3 and body[9] in (1, 2, 16, 18):
+            found.append(body[1:9].hex().upper())
+        elif tag == PASSPHRASE and body[0] in (4, 5):
+            found.append("passphrase")
         else:
-            return
-        if tag == 1:
-            yield content[at + head + 1 : at + head + 9].hex().upper()
-        elif tag == 3:
-            yield "passphrase"
-        else:
-            return
+            return found if tag in ENCRYPTED else []
         at += head + size
+    return []
+
+
+def packet(content, at):
+    """(tag, length of its header, length of its body) of a packet; tag 0 for what is none."""
+    first, second = content[at], content[at + 1]
+    if first & 0xC0 == 0xC0:
+        if second < 192:
+            return first & 0x3F, 2, second
+        return first & 0x3F, 3, (second - 192 << 8) + content[at + 2] + 192
+    if not first & 0x80 or first & 3 > 1:
+        return 0, 0, 0
+    if first & 3 == 0:
+        return first >> 2 & 0x0F, 2, second
+    return first >> 2 & 0x0F, 3, int.from_bytes(content[at + 1 : at + 3], "big")
 
 
 HIDDEN = "/root/aside"  # nobody but root looks in here
