@@ -60,6 +60,7 @@ class Ticket:
     lab: str
     done: threading.Event = field(default_factory=threading.Event)
     outcome: Outcome | None = None
+    broken: int = 0  # how often the process under it was killed
 
 
 Finished = Callable[[Ticket, Outcome], None]
@@ -143,12 +144,18 @@ class Graders:
 
     def _hand_out(self) -> None:
         while (ticket := self._next()) is not None:
-            try:
-                future = self._submit(ticket)
-            except BrokenProcessPool:
-                self._pool = self._fresh_pool()
-                future = self._submit(ticket)
-            future.add_done_callback(partial(self._done, ticket))
+            self._begin(ticket)
+
+    def _begin(self, ticket: Ticket) -> None:
+        pool = self._pool
+        try:
+            future = self._submit(ticket)
+        except BrokenProcessPool:
+            with self._lock:
+                if self._pool is pool:
+                    self._pool = self._fresh_pool()
+            future = self._submit(ticket)
+        future.add_done_callback(partial(self._done, ticket))
 
     def _submit(self, ticket: Ticket) -> Future[Outcome]:
         return self._pool.submit(
@@ -171,6 +178,10 @@ class Graders:
         try:
             outcome = future.result()
         except BrokenProcessPool:
+            if ticket.broken == 0:  # a process that dies takes the others of its pool along
+                ticket.broken += 1
+                self._begin(ticket)
+                return
             outcome = Outcome(reason="the grading process was killed", ours=True)
         except Exception as error:  # whatever it is, whoever waits must hear of it
             outcome = Outcome(reason=f"{type(error).__name__}: {error}", ours=True)
