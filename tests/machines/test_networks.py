@@ -7,6 +7,7 @@ import secrets
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -56,7 +57,13 @@ def reached(box: Box, addresses: list[tuple[str, int]], names: list[str]) -> lis
 def listening() -> Iterator[int]:
     """A port at which this machine answers on every address."""
     with socket.create_server(("", 0)) as server:
-        threading.Thread(target=lambda: [server.accept() for _ in range(100)], daemon=True).start()
+
+        def answer() -> None:
+            with suppress(OSError):  # closed at the end
+                while True:
+                    server.accept()
+
+        threading.Thread(target=answer, daemon=True).start()
         yield int(server.getsockname()[1])
 
 
