@@ -13,7 +13,7 @@ from phi_labs.gateway.users import Users
 from phi_labs.lifecycle.state import State
 from phi_labs.model.scorecard import Scorecard
 from phi_labs.records.event import Kind
-from phi_labs.workshop.provision import Step
+from phi_labs.workshop.status import state_of
 from phi_labs.workshop.workshop import Workshop
 
 GRADING_PATIENCE = 900.0  # seconds, the queue included
@@ -67,16 +67,8 @@ class WorkshopDirectory(InstallationDirectory):
 
     def _state_of(self, user: str, lab: str) -> str:
         place = self._workshop.place(user, lab)
-        if place.finished:
-            return f"finished ({place.finished})"
-        if missing := self._workshop.lacking(user, lab):
-            return f"after {', '.join(missing)}"
-        order = self._workshop.provisioner.order(user, lab)
-        if order is None:
-            return "not started"
-        if order.step is Step.READY:
-            return "ready" if place.contacted_at is None else "begun"
-        return order.step.value
+        missing = [] if place.finished else self._workshop.lacking(user, lab)
+        return f"after {', '.join(missing)}" if missing else state_of(self._workshop, place)
 
     # -- contact -----------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MEBIBYTE = 1024 * 1024
-# An idle lab takes 6 MiB and one that is worked in 30; its limit is far above both.
+# An idle lab takes 6 MiB (measured); few of those that are worked in come near their limit at one time.
 SHARE_OF_LIMIT = 0.25
 MEMORY_KEPT_FREE = 512 * MEBIBYTE
 DISK_KEPT_FREE = 2048 * MEBIBYTE

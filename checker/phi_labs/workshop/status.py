@@ -48,7 +48,7 @@ def _cell(workshop: Workshop, place: Place) -> dict[str, Any]:
     now = workshop.now()
     return {
         "lab": place.lab,
-        "state": _state(workshop, place),
+        "state": state_of(workshop, place),
         "reason": order.reason if order else "",
         "here": workshop.presence.sessions[place.learner, place.lab],
         "score": place.score,
@@ -64,7 +64,8 @@ def _cell(workshop: Workshop, place: Place) -> dict[str, Any]:
     }
 
 
-def _state(workshop: Workshop, place: Place) -> str:
+def state_of(workshop: Workshop, place: Place) -> str:
+    """Where a learner's lab stands, in a word or two, for the trainer's table and the learner's menu."""
     if place.finished:
         return f"finished ({place.finished})"
     order = workshop.provisioner.order(place.learner, place.lab)
