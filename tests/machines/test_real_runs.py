@@ -94,7 +94,7 @@ def test_a_start_that_is_interrupted_or_fails_leaves_nothing(
     def broken(*_arguments: object) -> None:
         raise error
 
-    monkeypatch.setattr(runs, "wait_for_ssh", broken)
+    monkeypatch.setattr(runs, "_wait_until_up", broken)
     with pytest.raises(type(error)):
         start_run(installation, tiny, "interrupted")
     assert left(installation, "interrupted") == []
