@@ -208,8 +208,9 @@ API: dict[str, tuple[type, ...]] = {
 
 
 def public(kind: type) -> set[str]:
-    """What a class itself offers."""
-    own = {name for name in vars(kind) if not name.startswith("_")}
+    """What a class offers, itself or through the facets that it is made of."""
+    facets = [base for base in kind.__mro__ if base.__module__.startswith("phi_labs.")]
+    own = {name for facet in facets for name in vars(facet) if not name.startswith("_")}
     declared = {item.name for item in fields(kind)} if is_dataclass(kind) else set()
     return own | {name for name in declared if not name.startswith("_")}
 

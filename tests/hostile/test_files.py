@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.hostile.conftest import ALL, NOTHING, Fort
 
-from phi_labs.grading import host
+from phi_labs.grading.host import sweeps
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("plain_asserts")]
 
@@ -155,7 +155,7 @@ def test_archive_bombs_cost_little_and_hide_nothing_else(fort: Fort) -> None:
 
 def test_a_sweep_that_cannot_end_is_no_pass(fort: Fort, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever hides a copy behind more than can be searched hides nothing."""
-    monkeypatch.setattr(host, "SWEEP_BYTES", 1 << 20)
+    monkeypatch.setattr(sweeps, "SWEEP_BYTES", 1 << 20)
     fort.fix()
     fort.box.sh("head -c 3M /dev/urandom > /etc/aaa")
     verdict = fort.graded()

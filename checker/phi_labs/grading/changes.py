@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from phi_labs.grading.host import Host
+    from phi_labs.grading.host.asked import Asked
 
 LIMIT = 200_000
 HASH_LIMIT = 64 * 1024 * 1024
@@ -45,7 +45,7 @@ class Change:
 class Changes:
     """All differences between a machine and the image it was made from (what was planted included)."""
 
-    def __init__(self, host: Host, answer: dict[str, Any]) -> None:
+    def __init__(self, host: Asked, answer: dict[str, Any]) -> None:
         self._host = host
         self.changes: Sequence[Change] = [Change("/" + path, *rest) for path, *rest in answer["changed"]]
         self.removed: tuple[str, ...] = tuple("/" + path for path in answer["removed"])

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from phi_labs.grading.host import Host
+    from phi_labs.grading.host.files import Files
 
 CONTENT_LIMIT = 4 * 1024 * 1024
 HASH_LIMIT = 64 * 1024 * 1024
@@ -19,7 +19,7 @@ class HostFile:
     ``is_symlink`` and ``linked_to`` speak of the path itself.
     """
 
-    def __init__(self, host: Host, path: str) -> None:
+    def __init__(self, host: Files, path: str) -> None:
         self._host = host
         self.path = path
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 if TYPE_CHECKING:
-    from phi_labs.grading.host import Host
+    from phi_labs.grading.host.files import Files
 
 SIZE_LIMIT = 64 * 1024
 DEPTH_LIMIT = 12
@@ -44,7 +44,7 @@ class Record:
         return value
 
 
-def read_record(host: Host, path: str) -> Record:
+def read_record(host: Files, path: str) -> Record:
     """Read the form; every trouble with it is the record's ``error``, in words for the trainee."""
     file = host.file(path)
     if not file.exists:

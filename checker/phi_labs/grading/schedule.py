@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from phi_labs.grading.host import Host
+    from phi_labs.grading.host.configuration import Configuration
 
 CRON_LIMIT = 256 * 1024
 SYSTEM_TABLES = ("/etc/crontab", "/etc/cron.d/")
@@ -114,7 +114,7 @@ def _values(text: str, place: int) -> frozenset[int]:
     return frozenset(found)
 
 
-def changed_jobs(host: Host) -> list[ScheduledJob]:
+def changed_jobs(host: Configuration) -> list[ScheduledJob]:
     """The jobs in tables and scripts that are not as in the image, what was planted included.
 
     What cron passes over is left out: names with a dot, scripts that cannot be run, tables that
@@ -137,7 +137,7 @@ def changed_jobs(host: Host) -> list[ScheduledJob]:
     return [job for path in dict.fromkeys(files + behind_links) for job in _jobs_at(host, path)]
 
 
-def _jobs_at(host: Host, path: str) -> Iterator[ScheduledJob]:
+def _jobs_at(host: Configuration, path: str) -> Iterator[ScheduledJob]:
     place, _, name = path.rpartition("/")
     if SCRIPTS.match(path):
         if NAME.match(name) and _mode(host, path) & stat.S_IXUSR:
@@ -152,7 +152,7 @@ def _jobs_at(host: Host, path: str) -> Iterator[ScheduledJob]:
 
 
 def _lines(
-    host: Host, path: str, pattern: re.Pattern[str]
+    host: Configuration, path: str, pattern: re.Pattern[str]
 ) -> Iterator[tuple[str, tuple[str, ...], Mapping[str, str]]]:
     """(time, the rest, the environment so far) of each line of a table that starts something."""
     environment = dict(ENVIRONMENT)
@@ -170,12 +170,12 @@ def _unquoted(text: str) -> str:
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
 
 
-def _mode(host: Host, path: str) -> int:
+def _mode(host: Configuration, path: str) -> int:
     file = host.file(path)
     return file.mode if file.is_file else 0
 
 
-def _text(host: Host, path: str) -> str:
+def _text(host: Configuration, path: str) -> str:
     if not host.file(path).is_file or _mode(host, path) & _OTHERS_WRITE:
         return ""
     assert host.file(path).size <= CRON_LIMIT, f"{path} is too large for a table of jobs"
