@@ -66,6 +66,12 @@ def _run(words: list[str], make_installation: MakeInstallation | None) -> int:
 
         return connect(words[1:])
     with _signals():
+        if words[:2] == ["workshop", "status"] and make_installation is None:
+            from phi_labs.cli.workshop_asking import quick_status  # noqa: PLC0415 - as above
+
+            code = quick_status(words[2:])
+            if code is not None:
+                return code
         from phi_labs.cli.app import run  # noqa: PLC0415 - within reach of the handlers above
 
         return run(words, make_installation)

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from tests.cli.workshops import held, lab, row, status
 
 from phi_labs.cli import completion
 
@@ -23,6 +24,20 @@ NOT_FOR_CONNECT = (
     "jinja2",
     "pathlib",
     "argparse",
+)
+NOT_FOR_STATUS = (
+    *HEAVY,
+    "typer",
+    "rich",
+    "pydantic",
+    "yaml",
+    "phi_fixtures",
+    "jinja2",
+    "argparse",
+    "sqlalchemy",
+    "asyncssh",
+    "asyncio",
+    "_pytest",
 )
 
 
@@ -48,6 +63,13 @@ def modules_after(commands: list[list[str]], tmp_path: Path) -> set[str]:
 def test_commands_that_read_need_neither_engine_nor_ssh_nor_pytest(tmp_path: Path) -> None:
     commands = [["--help"], ["grade", "--help"], ["labs"], ["brief", "log-access"], ["hint", "log-access"]]
     assert not modules_after(commands, tmp_path) & set(HEAVY)
+
+
+def test_the_state_of_a_workshop_is_asked_for_without_anything_heavy(tmp_path: Path) -> None:
+    with held(tmp_path, "autumn", status(row("anna", lab()))) as asked:
+        loaded = modules_after([["workshop", "status"], ["workshop", "status", "--json"]], tmp_path)
+    assert len(asked) == 2
+    assert not loaded & {*NOT_FOR_STATUS}
 
 
 def test_connect_imports_next_to_nothing(tmp_path: Path) -> None:

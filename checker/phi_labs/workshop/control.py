@@ -6,16 +6,18 @@ A request is one line, ``{"do": NAME, ...}``; any number of ``{"say": TEXT}`` ma
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from phi_labs.errors import EngineError, PhiLabsError, UserError
+
+if TYPE_CHECKING:
+    import asyncio
 
 Say = Callable[[str], None]
 Handler = Callable[[dict[str, Any], Say], Awaitable[Any]]
@@ -34,6 +36,7 @@ def _short(path: Path) -> Iterator[str]:
 
 async def listen(path: Path, handle: Handler) -> asyncio.Server:
     """Answer requests until the server is closed; a socket that a killed process left is replaced."""
+    import asyncio  # noqa: PLC0415 - whoever only asks does without: 20 ms
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         def send(line: dict[str, Any]) -> None:

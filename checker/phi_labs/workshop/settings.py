@@ -6,11 +6,22 @@ import json
 import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from phi_labs.errors import UserError
-from phi_labs.lifecycle.state import State
+
+if TYPE_CHECKING:  # `workshop status` is there in a tenth of a second: pydantic alone would cost as much
+    from phi_labs.lifecycle.state import State
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
+
+
+class Rooted(Protocol):
+    """Whatever knows where the state directory is."""
+
+    @property
+    def root(self) -> Path:
+        """The state directory."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +94,7 @@ class WorkshopFolder:
         return self.path / "head.json"
 
 
-def workshop_folder(state: State, workshop: str) -> WorkshopFolder:
+def workshop_folder(state: Rooted, workshop: str) -> WorkshopFolder:
     """The folder of a workshop; UserError for a name that cannot be one."""
     if not _ID.fullmatch(workshop):
         raise UserError(
@@ -101,7 +112,7 @@ def save_settings(state: State, settings: Settings) -> WorkshopFolder:
     return folder
 
 
-def load_settings(state: State, workshop: str) -> Settings:
+def load_settings(state: Rooted, workshop: str) -> Settings:
     """What a workshop was opened with; UserError when there is none or its file is damaged."""
     folder = workshop_folder(state, workshop)
     try:
@@ -115,6 +126,6 @@ def load_settings(state: State, workshop: str) -> Settings:
         raise UserError(f"{folder.settings} is damaged: {error}", "restore it from a backup") from error
 
 
-def workshops(state: State) -> list[str]:
+def workshops(state: Rooted) -> list[str]:
     """Ids of the workshops that this installation has held, by name."""
     return sorted(path.parent.name for path in (state.root / "workshops").glob("*/settings.json"))
