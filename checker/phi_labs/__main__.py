@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 READER_GONE = 141  # what a shell shows for a process that died of SIGPIPE
 _PATIENCE = 3  # Ctrl-C while cleaning up: how often before the cleaning is given up
+_A_MOMENT = 0.01  # seconds
 
 
 class Ended(KeyboardInterrupt):
@@ -43,21 +45,43 @@ def main(arguments: Sequence[str] | None = None, make_installation: MakeInstalla
     try:
         return _run(words, make_installation)
     except KeyboardInterrupt as error:
-        _say("interrupted")
-        return error.exit_code if isinstance(error, Ended) else INTERRUPTED
+        return _interrupted(error)
     except BrokenPipeError:
         _forget_output()
         return READER_GONE
     except PhiLabsError as error:
         _say_error(error.message, error.hint, words)
-        return error.exit_code
+        behind = _interrupt_behind(error)
+        return _interrupted(behind) if behind else error.exit_code
     except Exception as error:  # whatever it is, the user gets one line and a way on
+        if behind := _interrupt_behind(error):
+            return _interrupted(behind)
         _say_error(
             f"this should not have happened: {type(error).__name__}: {error}",
             "run it again with --debug and report what it prints",
             words,
         )
         return PhiLabsError.exit_code
+
+
+def _interrupted(error: KeyboardInterrupt) -> int:
+    _say("interrupted")
+    return error.exit_code if isinstance(error, Ended) else INTERRUPTED
+
+
+def _interrupt_behind(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The interrupt that an error came out of, if it did.
+
+    One that lands inside of ``threading``'s own steps leaves as "release unlocked lock", one that cuts an
+    answer in two as trouble with the engine.
+    """
+    seen = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, KeyboardInterrupt):
+            return error
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _run(words: list[str], make_installation: MakeInstallation | None) -> int:
@@ -92,13 +116,27 @@ def _signals() -> Iterator[None]:
     def end(number: int, _frame: FrameType | None) -> None:
         raise Ended(number)
 
+    def swallowed(what: sys.UnraisableHookArgs) -> None:
+        """Python drops whatever is raised while it destroys an object: an interrupt comes once more."""
+        nonlocal pressed
+        if not isinstance(what.exc_value, KeyboardInterrupt):
+            unraisable(what)
+            return
+        pressed = 0
+        number = what.exc_value.exit_code - 128 if isinstance(what.exc_value, Ended) else signal.SIGINT
+        # Raised in here it would be dropped again.
+        main = threading.main_thread().ident or 0
+        threading.Timer(_A_MOMENT, signal.pthread_kill, (main, number)).start()
+
     handlers = {signal.SIGINT: interrupt, signal.SIGTERM: end, signal.SIGHUP: end}
     # nohup and background jobs of scripts start with signals ignored: that stays so.
     wanted = {number: new for number, new in handlers.items() if signal.getsignal(number) != signal.SIG_IGN}
     before = {number: signal.signal(number, new) for number, new in wanted.items()}
+    unraisable, sys.unraisablehook = sys.unraisablehook, swallowed
     try:
         yield
     finally:
+        sys.unraisablehook = unraisable
         for number, old in before.items():
             signal.signal(number, old)
 

@@ -13,6 +13,7 @@ from phi_labs.errors import MissingObject, ProbeError
 from phi_labs.grading.clone import Machine, fresh_machine
 from phi_labs.grading.expected import Check
 from phi_labs.grading.readers import Readers
+from phi_labs.interrupts import held
 from phi_labs.lifecycle.installation import Installation
 from phi_labs.lifecycle.pool import Lease, network_for, take
 from phi_labs.model.lab import Lab
@@ -121,9 +122,10 @@ class Helpers:
     def begin(self, step: str, work: Callable[[Installation], object]) -> None:
         """Start a step."""
         thread = threading.Thread(target=self._do, args=(step, work), daemon=True)
-        self._threads[step] = thread
-        self._job.threads.append(thread)
-        thread.start()
+        with held():  # one that is on the list, and not quite begun, could not be joined
+            self._threads[step] = thread
+            self._job.threads.append(thread)
+            thread.start()
 
     @property
     def all_done(self) -> bool:

@@ -20,6 +20,7 @@ import pytest
 
 from phi_labs.grading.expected import Check
 from phi_labs.grading.worker import TOOK_TOO_LONG, Fixtures, function_of
+from phi_labs.interrupts import INTERRUPTS
 from phi_labs.model.scorecard import CheckStatus
 
 PR_SET_PDEATHSIG = 1
@@ -34,7 +35,9 @@ def work(writer: int, plugin: Reporter, folder: Path, only: Sequence[str], paren
     """Run the checks of ``folder`` in this process, which was forked for it, and end it."""
     code = 1
     try:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        for number in INTERRUPTS:  # the parent's handlers raise, for its own clean-up
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
         # A worker holds its parent's locks: it must not outlive a parent that was killed.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:

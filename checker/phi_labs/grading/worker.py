@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from phi_labs.grading.expected import Check
+from phi_labs.interrupts import held
 from phi_labs.model.scorecard import CheckOutcome, CheckStatus
 
 CHECK_DEADLINE = 30.0
@@ -132,15 +133,19 @@ def start_checks(  # noqa: PLR0913 - what decides a worker
     sys.stdout.flush()
     sys.stderr.flush()
     parent = os.getpid()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        os.close(gate)
-        reporter = Reporter(writer, waiting, checks, fixtures, check_deadline, early)
-        work(writer, reporter, folder, only, parent)
+    with (
+        held()
+    ):  # in the child an interrupt would carry out the parent's clean-up, in the parent lose the child
+        child = os.fork()
+        if child == 0:
+            os.close(reader)
+            os.close(gate)
+            reporter = Reporter(writer, waiting, checks, fixtures, check_deadline, early)
+            work(writer, reporter, folder, only, parent)
+        run = CheckRun(child, reader, gate, checks)
     os.close(writer)
     os.close(waiting)
-    return CheckRun(child, reader, gate, checks)
+    return run
 
 
 def _gather(reader: int, checks: Sequence[Check], until: float) -> Answers:

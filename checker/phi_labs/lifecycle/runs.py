@@ -13,6 +13,7 @@ from pathlib import Path
 
 from phi_labs.engine.docker import LABEL_PREFIX, ContainerSummary
 from phi_labs.errors import EngineError, MissingObject, UserError
+from phi_labs.interrupts import held
 from phi_labs.lifecycle.accounts import Accounts
 from phi_labs.lifecycle.installation import Installation
 from phi_labs.lifecycle.machines import (
@@ -228,9 +229,10 @@ def _made(installation: Installation, lab: Lab, run: Run) -> Run:
     images = {host.name: installation.image_of(lab, host.name) for host in lab.hosts}
     network = ""
     if len(lab.hosts) > 1:
-        network = engine.create_network(
-            f"phi-labs-{run.id}", {LABEL_PREFIX + key: labels[key] for key in labels}
-        )
+        with held():  # what is made after its caller has gone is missed by the clean-up
+            network = engine.create_network(
+                f"phi-labs-{run.id}", {LABEL_PREFIX + key: labels[key] for key in labels}
+            )
     containers = {}
     for host in lab.hosts:
         spec = host_spec(
@@ -241,10 +243,12 @@ def _made(installation: Installation, lab: Lab, run: Run) -> Run:
             command=[BOOT, "--stay"],
             network=network or None,
         )
-        containers[host.name] = engine.create(spec)
+        with held():
+            containers[host.name] = engine.create(spec)
     accounts = {host: image_accounts(installation, images[host], containers[host]) for host in containers}
     with ThreadPoolExecutor(max_workers=1) as beside:  # the engine needs 200 ms for a start, planting 25
-        future = beside.submit(planted, installation, lab, run, accounts)
+        with held():  # an executor does not wait for a thread that was half started
+            future = beside.submit(planted, installation, lab, run, accounts)
         for container in containers.values():
             engine.start(container)
         planting = future.result()

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from phi_labs.engine.docker import LABEL_PREFIX, ContainerSpec, Engine, Limits
 from phi_labs.engine.images import Recipe, base_recipe
 from phi_labs.errors import EngineError, MissingObject, ProbeError, UntrustedRoot
+from phi_labs.interrupts import held
 from phi_labs.probe.wire import Json, Wire
 
 AGENT = Path(__file__).with_name("agent")
@@ -53,7 +54,8 @@ def ensure_probe(engine: Engine, image: str, install: str) -> str:
         tmpfs={"/run/phi": "size=256m,mode=0700"},
     )
     try:
-        container = engine.create(spec)
+        with held():  # a clean-up that comes meanwhile would not find it
+            container = engine.create(spec)
     except EngineError:
         # Somebody else of this installation made it in the same moment.
         found = engine.containers({"kind": "probe", "install": install})
