@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -91,9 +91,9 @@ def test_what_is_not_proven_is_not_ok(
 
     monkeypatch.setattr(proving, "verify", prove)
     # --only: authors try attempts while lint still has errors.
-    said = call("verify", "small", "--only", "reference", "--budget", "0.5")
+    said = call("verify", "small", "--only", "reference", "--budget", "0.5", "--plan", "full")
     assert said.code == code
-    assert given["budget"] == 30.0
+    assert (given["budget"], given["plan"]) == (30.0, "full")
     kept = json.loads((world.state.root / "verify" / "newest.json").read_text())
     assert kept["ok"] is (code == 0)
     assert kept["rows"] == json.loads(json.dumps(matrix.to_data()["rows"]))
@@ -120,6 +120,21 @@ def test_the_matrix_goes_where_it_is_told_to(
         "seconds_per_job": 2.0,
     }
     assert not (world.state.root / "verify").exists()
+
+
+def test_a_covering_matrix_says_what_it_is(call: Call, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {}
+
+    def prove(*_given: object, **named: Any) -> Matrix:
+        given.update(named)
+        return Matrix(EXACT.rows, 4.0, plan=named["plan"], turn=named["turn"])
+
+    monkeypatch.setattr(proving, "verify", prove)
+    said = call("verify", "small", "--only", "reference", "--turn", "2")
+    assert (said.code, given["plan"], given["turn"]) == (0, "covering", 2)
+    assert "all 2 verdicts exact, wrong ways on one seed each" in said.out
+    kept = json.loads((world.state.root / "verify" / "newest.json").read_text())
+    assert (kept["plan"], kept["turn"]) == ("covering", 2)
 
 
 @pytest.mark.parametrize("more", [(), ("--mutate",)])

@@ -7,14 +7,18 @@ import io
 import pytest
 from rich.console import Console
 
+from phi_labs.authoring.plan import Plan
 from phi_labs.authoring.verify import Matrix, verify
 from phi_labs.cli.matrix_view import matrix_view
 from phi_labs.lifecycle.installation import Installation
 from phi_labs.lifecycle.state import State
 from phi_labs.model.content import all_labs
-from phi_labs.model.lab import Lab
+from phi_labs.model.lab import Lab, load_verdicts
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
+
+
+SEEDS = 3
 
 
 @pytest.mark.parametrize("lab", all_labs().labs, ids=lambda lab: lab.id)
@@ -22,9 +26,14 @@ pytestmark = [pytest.mark.docker, pytest.mark.slow]
 def test_every_attempt_gets_exactly_its_verdict_over_three_seeds_and_both_entities(
     state: State, lab: Lab
 ) -> None:
-    matrix = verify(Installation(state), [lab], seeds=3)  # on the labs that came along
+    # What this plan is sure to try, and that three turns of it are the full one: tests/authoring/test_plan.py
+    matrix = verify(
+        Installation(state), [lab], seeds=SEEDS, plan=Plan.COVERING
+    )  # on the labs that came along
 
     assert matrix.ok, shown(matrix)
+    assert {row.job.attempt for row in matrix.rows} == set(load_verdicts(lab).names)
+    assert {row.job.seed for row in matrix.rows} == set(range(SEEDS))
     assert {row.job.entity for row in matrix.rows} == set(lab.entities)
 
 

@@ -1,14 +1,14 @@
 """Proving a lab's grader: every attempt must get exactly the verdict its author wrote down.
 
-Each attempt is tried over several seeds, entities taking turns, on runs of an installation of its
-own whose master key is fixed: the same seeds every time, and nothing of the user's is touched.
+Each attempt is tried on the seeds that a plan says, entities taking turns, on runs of an installation of
+its own whose master key is fixed: the same seeds every time, and nothing of the user's is touched.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from phi_labs.authoring.attempts import HalfWay, apply_attempt
+from phi_labs.authoring.plan import WRONG, Plan, trials
 from phi_labs.errors import PhiLabsError
 from phi_labs.grading.expected import expected_checks
 from phi_labs.grading.grade import grade_run
@@ -129,11 +130,13 @@ class Summary:
 
 @dataclass(frozen=True)
 class Matrix:
-    """All rows of a verification, and the jobs that no time was left for."""
+    """All rows of a verification, the jobs that no time was left for, and by which plan it was made."""
 
     rows: tuple[Row, ...]
     seconds: float
     not_done: tuple[Job, ...] = ()
+    plan: Plan = Plan.FULL
+    turn: int = 0
 
     @property
     def exact(self) -> bool:
@@ -154,7 +157,7 @@ class Matrix:
     def _summary(self, lab: str) -> Summary:
         rows = [row for row in self.rows if row.job.lab == lab]
         names = {row.job.attempt for row in rows} - set(WITHOUT_SCRIPT)
-        wrong = {name for name in names if name.startswith("wrong-")}
+        wrong = {name for name in names if name.startswith(WRONG)}
         return Summary(
             lab,
             right=len(names - wrong),
@@ -171,6 +174,8 @@ class Matrix:
         rows = [{**asdict(row), "ok": row.ok, "differences": row.differences} for row in self.rows]
         return {
             "ok": self.ok,
+            "plan": str(self.plan),
+            "turn": self.turn,
             "seconds": round(self.seconds, 1),
             "labs": [asdict(summary) for summary in self.summaries],
             "not_done": [asdict(job) for job in self.not_done],
@@ -183,6 +188,8 @@ def verify(  # noqa: PLR0913 - what decides a verification
     labs: Sequence[Lab],
     *,
     seeds: int = 3,
+    plan: Plan = Plan.FULL,
+    turn: int = 0,
     entities: Sequence[Entity] | None = None,
     workers: int = 2,
     only: Sequence[str] | None = None,
@@ -192,7 +199,8 @@ def verify(  # noqa: PLR0913 - what decides a verification
     """Try every attempt of these labs and compare with verdicts.yml.
 
     Args:
-        seeds: how many seeds each attempt is tried on; entities take turns over them.
+        seeds: how many different trainees there are; entities take turns over them.
+        plan: on which of them an attempt is tried; ``turn`` moves what tries only one on to another.
         entities: limits the entities; a verdict may limit them further.
         workers: processes that work side by side (starts are bound by the engine's processor).
         only: names of attempts; all when empty.
@@ -203,9 +211,13 @@ def verify(  # noqa: PLR0913 - what decides a verification
     blanks = []
     for lab in labs:
         expected_checks(lab)
-        for name, verdict in load_verdicts(lab).items():
-            if not only or name in only:
-                blanks += [blank_row(lab, job, verdict) for job in _jobs(lab, name, verdict, seeds, entities)]
+        verdicts = dict(load_verdicts(lab).items())
+        planned = trials(lab, list(verdicts.items()), seeds=seeds, entities=entities, plan=plan, turn=turn)
+        blanks += [
+            blank_row(lab, Job(lab.id, name, seed, entity), verdicts[name])
+            for name, seed, entity in planned
+            if not only or name in only
+        ]
         for host in lab.hosts:
             installation.image_of(lab, host.name)
 
@@ -215,7 +227,7 @@ def verify(  # noqa: PLR0913 - what decides a verification
 
     left = None if budget is None else began + budget
     rows, not_done = try_all(installation, blanks, workers=workers, deadline=left, tell=tell)
-    return Matrix(rows, time.monotonic() - began, not_done)
+    return Matrix(rows, time.monotonic() - began, not_done, plan, turn)
 
 
 def try_all(
@@ -240,16 +252,6 @@ def try_all(
                 tell(len(done), row)
     rows = tuple(done[blank.job] for blank in blanks if blank.job in done)
     return rows, tuple(blank.job for blank in blanks if blank.job not in done)
-
-
-def _jobs(
-    lab: Lab, name: str, verdict: Verdict, seeds: int, entities: Sequence[Entity] | None
-) -> Iterator[Job]:
-    allowed = [
-        item for item in lab.entities if verdict.applies_to(item) and item in (entities or lab.entities)
-    ]
-    for seed in range(seeds if allowed else 0):
-        yield Job(lab.id, name, seed, allowed[seed % len(allowed)])
 
 
 def _work(

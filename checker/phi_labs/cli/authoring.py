@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from phi_labs.authoring.plan import Plan
 from phi_labs.cli import completion
 from phi_labs.cli.options import AsJson, EntityName, LabId, command
 from phi_labs.cli.session import Session
@@ -113,6 +114,12 @@ def verify(  # noqa: PLR0913 - options of a command
     ] = None,
     *,
     seeds: Annotated[int, typer.Option(min=1, max=100, help="How many different trainees.")] = 3,
+    plan: Annotated[
+        Plan, typer.Option(help="full: every attempt on all of them; covering: each wrong way on one.")
+    ] = Plan.COVERING,
+    turn: Annotated[
+        int, typer.Option(min=0, help="Another turn of the covering plan tries wrong ways on other trainees.")
+    ] = 0,
     workers: Annotated[int, typer.Option(min=1, max=64, help="How many runs at a time.")] = 2,
     only: Annotated[
         list[str] | None, typer.Option("--only", metavar="NAME", help="Only this attempt (may be repeated).")
@@ -136,6 +143,7 @@ def verify(  # noqa: PLR0913 - options of a command
 ) -> int:
     """Prove a lab's graders: every right and every wrong attempt must get exactly its verdict.
 
+    Every right way is tried on every trainee; each wrong way on one of them, or with --plan full on all.
     Reads the lab's files first (lint) and stops at errors in them, unless --only is given. Then prints
     attempts x objectives, expected against got, and keeps it as a file. Exit code 1 when anything differs,
     3 when the time was too short to try everything.
@@ -165,6 +173,8 @@ def verify(  # noqa: PLR0913 - options of a command
             session.installation,
             chosen,
             seeds=seeds,
+            plan=plan,
+            turn=turn,
             entities=None if entity is None else [parse_entity(entity)],
             workers=workers,
             only=only or None,

@@ -39,6 +39,8 @@ def matrix_view(matrix: Matrix) -> RenderableType:
         if wrong
         else f"all {len(matrix.rows)} verdicts exact"
     )
+    if matrix.plan == "covering":
+        verdict += ", wrong ways on one seed each"
     if matrix.not_done:
         verdict += f", {len(matrix.not_done)} not done in the time that was given: not proven"
     style = "bold green" if matrix.ok else "bold red"
