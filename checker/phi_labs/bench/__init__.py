@@ -4,6 +4,6 @@ These machines are shared and noisy: medians of interleaved runs, and ratios, ar
 """
 
 from phi_labs.bench.report import BenchReport, Figure
-from phi_labs.bench.run import bench
+from phi_labs.bench.run import GROUPS, Choice, bench
 
-__all__ = ["BenchReport", "Figure", "bench"]
+__all__ = ["GROUPS", "BenchReport", "Choice", "Figure", "bench"]

@@ -71,11 +71,13 @@ class BenchReport:
     Attributes:
         stages: median seconds of each stage of a warm grading.
         machine: what it was measured on.
+        remarks: what must be said of the figures, such as smaller sizes.
     """
 
     figures: tuple[Figure, ...]
     stages: dict[str, float]
     machine: dict[str, Any]
+    remarks: tuple[str, ...] = ()
 
     def to_data(self) -> dict[str, Any]:
         """JSON-able."""
@@ -83,4 +85,5 @@ class BenchReport:
             "figures": [item.to_data() for item in self.figures],
             "stages": self.stages,
             "machine": self.machine,
+            "remarks": list(self.remarks),
         }

@@ -1,4 +1,4 @@
-"""The measurements: start, grade, a property, memory, reset."""
+"""What is measured, in groups; and the figures of one lab: start, grade, a property, memory, reset."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ from phi_labs.bench.report import BenchReport, Figure, compared, figure
 from phi_labs.bench.roster import measure_roster
 from phi_labs.bench.sweep import measure_sweep
 from phi_labs.bench.synthetic import measure_synthetic
+from phi_labs.bench.workshop import TRAINEES, Sizes, measure_workshop
 from phi_labs.errors import UserError
 from phi_labs.grading.clone import Machine
 from phi_labs.grading.grade import grade_run
@@ -29,6 +31,7 @@ from phi_labs.lifecycle.runs import need_live_run, reset_run, start_run, stop_ru
 from phi_labs.lifecycle.scratch import scratch_installation
 from phi_labs.model.content import find_lab
 from phi_labs.model.lab import Lab
+from phi_labs.model.nearest import did_you_mean
 
 Tell = Callable[[str], None]
 
@@ -41,26 +44,72 @@ SETTLE_DEADLINE = 10.0
 SETTLE = 0.7
 
 
-def bench(installation: Installation, tell: Tell) -> BenchReport:
-    """Measure everything; takes about a minute. Nothing of the user's is touched.
+@dataclass(frozen=True)
+class Choice:
+    """What is measured.
+
+    Attributes:
+        groups: keys of ``GROUPS``.
+        trainees: learners of the largest workshop; fewer for slow machines.
+    """
+
+    groups: tuple[str, ...]
+    trainees: int = TRAINEES
+
+    @classmethod
+    def of(cls, names: Sequence[str], trainees: int = TRAINEES) -> Choice:
+        """The named groups, all of them when none is named; UserError for others."""
+        for name in names:
+            if name not in GROUPS:
+                raise UserError(
+                    f"bench has no group {name!r}",
+                    did_you_mean(name, list(GROUPS)) or f"its groups: {', '.join(GROUPS)}",
+                )
+        return cls(tuple(name for name in GROUPS if name in names or not names), trainees)
+
+
+@dataclass
+class Found:
+    """What was measured so far."""
+
+    figures: list[Figure] = field(default_factory=list)
+    stages: dict[str, float] = field(default_factory=dict)
+
+
+def bench(installation: Installation, tell: Tell, choice: Choice | None = None) -> BenchReport:
+    """Measure; everything takes about six minutes. Nothing of the user's is touched.
 
     Raises:
         UserError: pytest-testinfra, the peer, is not installed.
     """
+    choice, found = choice or Choice.of(()), Found()
+    for name in choice.groups:
+        GROUPS[name](installation, choice, found, tell)
+    smaller = choice.trainees != TRAINEES and "workshop" in choice.groups
+    remarks = (
+        [f"the workshop was measured with {choice.trainees} learners instead of {TRAINEES}"]
+        if smaller
+        else []
+    )
+    return BenchReport(tuple(found.figures), found.stages, _machine(installation), tuple(remarks))
+
+
+def _measure_labs(installation: Installation, _choice: Choice, found: Found, tell: Tell) -> None:
+    """One lab of one trainee."""
     testinfra = _need_testinfra()
-    lab = find_lab(LAB, installation.content)
-    installation.image_of(lab, lab.hosts[0].name)
+    lab = _lab(installation)
+    figures = found.figures
     with scratch_installation(installation, "bench") as scratch:
         grade_warm_up(scratch, lab)
         tell(f"start, beside bare create and start, {ROUNDS} times")
-        figures = [measure_start(scratch, lab)]
+        figures.append(measure_start(scratch, lab))
         start_run(scratch, lab, TRAINEE, spares=False)
         tell("memory of an idle lab")
         figures.append(measure_memory(scratch, lab))
         tell(f"a property, {PROPERTIES} of them, beside pytest-testinfra")
         figures.append(measure_property(scratch, lab, testinfra))
         tell("grading: warm, without a waiting clone, cold")
-        warm, stages = measure_grade(scratch, lab, waiting=True)
+        warm, found.stages = measure_grade(scratch, lab, waiting=True)
         figures += [warm, measure_grade(scratch, lab, waiting=False)[0], measure_cold_grade(scratch, lab)]
         tell("reset")
         figures.append(measure_reset(scratch, lab))
@@ -68,11 +117,38 @@ def bench(installation: Installation, tell: Tell) -> BenchReport:
         figures += measure_gateway(scratch, lab, TRAINEE)
         tell("a sweep, beside ripgrep")
         figures += measure_sweep(scratch)
-        machine = _machine(scratch)
-    figures += measure_synthetic(tell)
-    figures += measure_roster(tell)
-    figures += measure_records(lab, tell)
-    return BenchReport(tuple(figures), stages, machine)
+
+
+def _measure_workshop(installation: Installation, choice: Choice, found: Found, tell: Tell) -> None:
+    found.figures += measure_workshop(installation, _lab(installation), Sizes(choice.trainees), tell)
+
+
+def _measure_synthetic(_installation: Installation, _choice: Choice, found: Found, tell: Tell) -> None:
+    found.figures += measure_synthetic(tell)
+
+
+def _measure_roster(_installation: Installation, _choice: Choice, found: Found, tell: Tell) -> None:
+    found.figures += measure_roster(tell)
+
+
+def _measure_records(installation: Installation, _choice: Choice, found: Found, tell: Tell) -> None:
+    found.figures += measure_records(find_lab(LAB, installation.content), tell)
+
+
+GROUPS: Mapping[str, Callable[[Installation, Choice, Found, Tell], None]] = {
+    "labs": _measure_labs,
+    "workshop": _measure_workshop,
+    "synthetic": _measure_synthetic,
+    "roster": _measure_roster,
+    "records": _measure_records,
+}
+
+
+def _lab(installation: Installation) -> Lab:
+    """The lab that is measured, its image there."""
+    lab = find_lab(LAB, installation.content)
+    installation.image_of(lab, lab.hosts[0].name)
+    return lab
 
 
 def grade_warm_up(installation: Installation, lab: Lab) -> None:

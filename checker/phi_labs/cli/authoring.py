@@ -287,6 +287,15 @@ def new(
 def bench(
     session: Session,
     *,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only", metavar="GROUP", help="labs, workshop, synthetic, roster or records; again for more."
+        ),
+    ] = None,
+    trainees: Annotated[
+        int, typer.Option("--trainees", metavar="N", min=2, help="Of the workshop; fewer for slow machines.")
+    ] = 200,
     output: Annotated[
         Path | None, typer.Option("--output", metavar="FILE", help="Also write the JSON to a file.")
     ] = None,
@@ -294,13 +303,15 @@ def bench(
 ) -> int:
     """Measure speed and memory, side by side with what one would use instead.
 
-    Example: phi-labs bench --output figures.json
+    Examples: phi-labs bench --output figures.json;  phi-labs bench --only workshop --trainees 50
     """
-    from phi_labs.bench import bench as measure  # noqa: PLC0415 - SDK, testinfra
+    from phi_labs.bench import Choice  # noqa: PLC0415 - SDK, testinfra
+    from phi_labs.bench import bench as measure  # noqa: PLC0415
     from phi_labs.cli.bench_view import bench_view  # noqa: PLC0415
 
+    choice = Choice.of(only or (), trainees)
     with session.progress.busy("measuring") as tell:
-        report = measure(session.installation, tell)
+        report = measure(session.installation, tell, choice)
     data = report.to_data()
     if output is not None:
         import json  # noqa: PLC0415

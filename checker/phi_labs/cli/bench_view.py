@@ -23,7 +23,10 @@ def bench_view(report: BenchReport) -> RenderableType:
     machine = report.machine
     engine = f"engine {machine['engine']} ({machine['storage']})"
     where = f"{machine['cores']} cores, {engine}, load {machine['load']:.1f}"
-    return Group(table, Text(f"\nstages of a warm grade (s): {stages}"), Text(where, style="dim"))
+    said = [Text(remark, style="yellow") for remark in report.remarks]
+    if report.stages:
+        said.append(Text(f"stages of a warm grade (s): {stages}"))
+    return Group(table, Text(), *said, Text(where, style="dim"))
 
 
 def _cells(item: Figure) -> tuple[str | Text, ...]:
