@@ -13,6 +13,7 @@ import pytest
 import typer
 from pydantic import BaseModel
 
+from phi_labs import checks
 from phi_labs.cli.app import app
 from phi_labs.grading.changes import Change, Changes
 from phi_labs.grading.files import HostFile
@@ -222,6 +223,12 @@ def test_every_name_that_checks_and_plant_use_is_documented(title: str) -> None:
     documented = words(bodies[-1])  # "Host" is also the title of a table of keys, which comes first
     missing = {name for kind in API[title] for name in public(kind)} - documented
     assert not missing, f"docs/lab-format.md, {title}: {sorted(missing)} undocumented"
+
+
+def test_what_every_lab_asks_is_documented() -> None:
+    documented = words(sections("lab-format.md")["What every lab asks"])
+    known = {"Host", "Planted", "Record", "objective", "guard"}  # they have sections of their own
+    assert set(checks.__all__) - known <= documented
 
 
 def test_every_documented_method_of_a_host_exists() -> None:

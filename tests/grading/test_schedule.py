@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import cast
 
 import pytest
@@ -74,6 +75,32 @@ def jobs(path: str, text: str, mode: int = 0o644) -> list[ScheduledJob]:
 )
 def test_how_many_days_lie_between_two_starts(when: str, days: int | None) -> None:
     assert ScheduledJob("/etc/cron.d/x", "root", "x", when).days_apart == days
+
+
+SATURDAY = datetime(2026, 11, 28, 15, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("when", "start"),
+    [
+        ("30 1 * * *", "2026-11-29 01:30"),
+        ("*/15 * * * *", "2026-11-28 15:15"),
+        ("0 15,16 * * *", "2026-11-28 16:00"),
+        ("0 6 * * mon-fri", "2026-11-30 06:00"),
+        ("@weekly", "2026-11-29 00:00"),
+        ("5 4 1 1 *", "2027-01-01 04:05"),
+        ("0 2 29 2 *", "2028-02-29 02:00"),
+    ],
+)
+def test_when_a_job_starts_next(when: str, start: str) -> None:
+    found = ScheduledJob("/etc/cron.d/x", "root", "x", when).next_start(SATURDAY)
+    assert found is not None
+    assert f"{found:%Y-%m-%d %H:%M}" == start
+
+
+@pytest.mark.parametrize("when", ["@reboot", "0 25 * * *", "0 2 31 2 *", "0 2 * * *,"])
+def test_what_no_time_starts_has_no_next_start(when: str) -> None:
+    assert ScheduledJob("/etc/cron.d/x", "root", "x", when).next_start(SATURDAY) is None
 
 
 def test_a_table_of_the_system_names_time_account_and_command() -> None:

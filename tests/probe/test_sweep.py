@@ -258,6 +258,14 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     "zip cut short": (lambda: zipped(os.urandom(5000))[:3000], "it ends early"),
     "encrypted zip": (encrypted_zip, "encrypted"),
     "dump cut short": (lambda: custom_dump(os.urandom(9000))[:5000], "it ends early"),
+    "openssl enc": (lambda: b"Salted__" + os.urandom(64), "it is encrypted"),
+    "openssl enc -a": (lambda: base64.b64encode(b"Salted__" + os.urandom(64)), "it is encrypted"),
+    "age": (lambda: b"age-encryption.org/v1\n-> X25519 needles", "it is encrypted"),
+    "OpenPGP in letters": (lambda: b"-----BEGIN PGP MESSAGE-----\n\njA0ECQMC", "it is encrypted"),
+    "OpenPGP to a key": (lambda: b"\x85\x01\x0c\x03" + bytes(8) + b"\x01" + bytes(64), "it is encrypted"),
+    "OpenPGP by passphrase": (lambda: b"\x8c\x0d\x04\x09\x03\x08" + os.urandom(64), "it is encrypted"),
+    "7z": (lambda: b"7z\xbc\xaf\x27\x1c\0\x04" + os.urandom(64), "packed in a way"),
+    "7z in gzip": (lambda: gzip.compress(b"7z\xbc\xaf\x27\x1c\0\x04"), "packed in a way"),
     "damaged tar": (lambda: b"".join([tarred(b"x")[:1024], os.urandom(2048)]), "damaged tar"),
 }
 
@@ -273,6 +281,20 @@ def test_bombs_and_damage_are_named_and_end(bomb: str, monkeypatch: pytest.Monke
     assert time.monotonic() - began < SECONDS / 2
     assert [note for note in notes if reason in note], notes
     assert len(notes) < 10
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x85",
+        bytes(range(128, 256)),
+        b"\x8c\x0d\x03\x09" + bytes(64),
+        "Äpfel und Öl, zehn Stück".encode("latin-1"),
+    ],
+)
+def test_bytes_that_are_no_message_are_not_called_encrypted(data: bytes) -> None:
+    assert swept(data, "needle")[1] == []
 
 
 def test_what_stands_beside_a_bomb_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

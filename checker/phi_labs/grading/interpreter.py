@@ -55,6 +55,7 @@ class Grant:
         commands: as sudoers spells them; ``ALL`` is everything; a leading ``!`` forbids.
         run_as: user names, ``ALL`` among them.
         setenv: the user may choose the command's environment, LD_PRELOAD included.
+        chroot: the folder that the command takes for the whole machine; ``*`` is the user's choice.
     """
 
     commands: tuple[str, ...]
@@ -62,6 +63,7 @@ class Grant:
     nopasswd: bool
     source_text: str
     setenv: bool = False
+    chroot: str = ""
 
 
 class Sudoers:
@@ -299,7 +301,9 @@ def _grant(spec: dict[str, Any]) -> Grant:
         for item in spec.get("Commands", ())
     )
     text = f"({','.join(run_as)}) {'NOPASSWD: ' if nopasswd else ''}{', '.join(commands)}"
-    return Grant(commands, run_as, nopasswd, text, any(option.get("setenv") for option in options))
+    setenv = any(option.get("setenv") for option in options)
+    chroot = next((str(option["runchroot"]) for option in options if "runchroot" in option), "")
+    return Grant(commands, run_as, nopasswd, text, setenv, chroot)
 
 
 def _who(member: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -80,16 +80,42 @@ class ScheduledJob:
 
         1 is every day. ``@reboot`` is no time of its own, so it counts as never.
         """
-        fields = _WORDS.get(self.when, self.when).split()
-        values = [_values(text, number) for number, text in enumerate(fields)]
-        if len(values) != len(_FIELDS) or not all(values):
+        fields, values = self._time()
+        if not values:
             return None
-        starts = [number for number in range(_EIGHT_YEARS) if _starts_on(number, fields, values)]
+        days = (_LEAP_YEAR + timedelta(days=number) for number in range(_EIGHT_YEARS))
+        starts = [day.toordinal() for day in days if _starts_on(day, fields, values)]
         return max((later - day for day, later in pairwise(starts)), default=None)
 
+    def next_start(self, after: datetime | None = None) -> datetime | None:
+        """When it starts next, to the minute; None when it never does, as far as the table's time says.
 
-def _starts_on(number: int, fields: list[str], values: list[frozenset[int]]) -> bool:
-    day = _LEAP_YEAR + timedelta(days=number)
+        Args:
+            after: a moment; now in UTC, which is the machines' time, when it is left out.
+        """
+        fields, values = self._time()
+        now = after or datetime.now(UTC)
+        times = (
+            [time(hour, minute) for hour in sorted(values[1]) for minute in sorted(values[0])]
+            if values
+            else []
+        )
+        for number in range(_EIGHT_YEARS if times else 0):
+            day = now.date() + timedelta(days=number)
+            starts = (datetime.combine(day, at, now.tzinfo) for at in times)
+            found = next((start for start in starts if start > now), None)
+            if found and _starts_on(day, fields, values):
+                return found
+        return None
+
+    def _time(self) -> tuple[list[str], list[frozenset[int]]]:
+        """The five fields, and what each stands for; nothing where cron would refuse them."""
+        fields = _WORDS.get(self.when, self.when).split()
+        values = [_values(text, number) for number, text in enumerate(fields)]
+        return (fields, values) if len(values) == len(_FIELDS) and all(values) else (fields, [])
+
+
+def _starts_on(day: date, fields: list[str], values: list[frozenset[int]]) -> bool:
     in_month = day.day in values[2]
     in_week = not values[4].isdisjoint({day.isoweekday(), day.isoweekday() % _SUNDAY})
     # When both are restricted, cron starts on either.

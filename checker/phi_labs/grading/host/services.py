@@ -11,12 +11,18 @@ from phi_labs.grading.schedule import ScheduledJob, changed_jobs
 
 @dataclass(frozen=True)
 class HostProcess:
-    """A running process; ``pid`` as the machine itself counts."""
+    """A running process.
+
+    Attributes:
+        pid: as the machine itself counts.
+        program: the file it runs from, as the kernel names it; empty once it has ended.
+    """
 
     pid: int
     uid: int
     name: str
     argv: tuple[str, ...]
+    program: str = ""
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,10 @@ class Services(Configuration):
     def processes(self) -> list[HostProcess]:
         """What runs on the machine now."""
         found = self._must("processes")["processes"]
-        return [HostProcess(item["pid"], item["uid"], item["name"], tuple(item["argv"])) for item in found]
+        return [
+            HostProcess(item["pid"], item["uid"], item["name"], tuple(item["argv"]), item["program"])
+            for item in found
+        ]
 
     def socket(self, spec: str) -> HostSocket:
         """Whether something listens at ``tcp://ADDRESS:PORT`` or, on any address, ``tcp://PORT``."""

@@ -80,9 +80,9 @@ class Sweeps(Files):
         )
         return answer["can"], answer["looks"]
 
-    def find(self, strings: Iterable[str]) -> Leaks:
+    def find(self, strings: Iterable[str], *, volatile: bool = False) -> Leaks:
         """Where strings stand in what changed since the image; as ``leaks`` without a persona."""
-        return self._sweep(frozenset(strings), everywhere=False, live=self._live)
+        return self._sweep(frozenset(strings), everywhere=False, live=self._live or volatile)
 
     def held_open(self, identifiers: Iterable[str]) -> Leaks:
         """Where identifiers stand in files that were deleted and that a process still holds open."""

@@ -200,7 +200,7 @@ def lab_processes(pid: int) -> Iterator[str]:
 
 
 def answer_processes(_memory: Memory, question: Json) -> Json:
-    """Processes of the lab's PID namespace: inner pid, uid, argv."""
+    """Processes of the lab's PID namespace: inner pid, uid, argv, and the program as the kernel names it."""
     found = []
     for name in lab_processes(question["pid"]):
         try:
@@ -210,6 +210,9 @@ def answer_processes(_memory: Memory, question: Json) -> Json:
                 argv = os.fsdecode(file.read(65536)).rstrip("\0").split("\0")
         except OSError:
             continue  # it ended while we looked
+        program = ""  # one that has ended and waits for its parent has none
+        with contextlib.suppress(OSError):
+            program = os.readlink(f"/proc/{name}/exe")
         found.append(
             {
                 "pid": int(lines["NSpid"].split()[-1]),
@@ -217,6 +220,7 @@ def answer_processes(_memory: Memory, question: Json) -> Json:
                 "uid": int(lines["Uid"].split()[1]),
                 "name": lines["Name"],
                 "argv": argv,
+                "program": program,
             }
         )
     return {"processes": found}

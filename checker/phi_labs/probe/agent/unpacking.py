@@ -24,6 +24,15 @@ GZIP, BZIP2, XZ, ZIP, PG_DUMP, SQLITE, PNG = (
     b"SQLite format 3\0",
     b"\x89PNG\r\n\x1a\n",
 )
+SEALED = (
+    *(b"Salted__", b"age-encryption.org/", b"-----BEGIN AGE ENCRYPTED FILE", b"-----BEGIN PGP MESSAGE"),
+    *(b"VimCrypt~", b"$ANSIBLE_VAULT;", b"LUKS\xba\xbe", b"\x03\xd9\xa2\x9a"),
+    *(b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18", b"LZIP", b"\x1f\x9d"),
+)
+PGP_TO_A_KEY, PGP_PASSPHRASE = 1, 3
+PGP_KEY_VERSION, PGP_PASSPHRASE_VERSION = 3, 4
+PGP_ALGORITHMS, PGP_CIPHERS = frozenset({1, 2, 16, 18, 25, 26}), range(1, 14)
+PGP_PACKET, PGP_NEW_PACKET, PGP_KEY_ID, PGP_LEAST = 0x80, 0xC0, 8, 24
 # Of what a file must show at its beginning to be told by it.
 HEAD = 512
 ZIP_HEADER = struct.Struct("<4sHHHHHIIIHH")
@@ -37,6 +46,8 @@ def kind_of(head: bytes) -> Opener | None:
     for magic, opener in OPENERS.items():
         if head.startswith(magic):
             return opener
+    if head.startswith(SEALED) or _is_openpgp(head):
+        return sealed
     return tar if _is_tar(head) else None
 
 
@@ -110,6 +121,28 @@ def _to_next_header(stream: Stream) -> None:
     head = stream.peek(28)
     at = head.find(b"PK", 4)
     stream.skip(at if at >= 0 else len(head))
+
+
+# -- what only others can open ----------------------------------------------------------------
+
+
+def sealed(_stream: Stream) -> Inside:
+    """Encrypted, or packed by a program that nobody has here: nothing is known of its inside."""
+    raise Damaged("it is encrypted, or packed in a way that is not looked into")
+    yield  # a generator, as all openers are
+
+
+def _is_openpgp(head: bytes) -> bool:
+    """Whether a file begins as OpenPGP's encrypted messages do (RFC 9580, 5.1 and 5.3), in binary."""
+    if len(head) < PGP_LEAST or head[0] < PGP_PACKET:
+        return False
+    new = head[0] >= PGP_NEW_PACKET
+    tag = head[0] & 63 if new else head[0] >> 2 & 15
+    at = 2 if new else 1 + (1 << (head[0] & 3))  # of the version: behind the length
+    version, rest = head[at], head[at + 1 :]
+    if tag == PGP_TO_A_KEY:
+        return version == PGP_KEY_VERSION and rest[PGP_KEY_ID] in PGP_ALGORITHMS
+    return tag == PGP_PASSPHRASE and version == PGP_PASSPHRASE_VERSION and rest[0] in PGP_CIPHERS
 
 
 # -- tar ---------------------------------------------------------------------------------------
