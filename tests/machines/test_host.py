@@ -422,6 +422,24 @@ def test_the_ssh_servers_options_hold_with_their_conditions(host: Host) -> None:
     assert host.sshd_config_for("reviewer")["allowtcpforwarding"] == ["yes"]
 
 
+def test_pipes_are_heard_by_whom_the_kernel_lets(make_host: MakeHost) -> None:
+    script = "cd /srv; mkfifo -m 666 open; mkfifo -m 640 closed; mkdir -m 700 shut; mkfifo -m 666 shut/open"
+    pipes = ["/srv/open", "/srv/closed", "/srv/shut/open", "/srv", "/etc/passwd"]
+    assert make_host(script, "pipes").can("intern", pipes, "hear") == [True, False, False, False, False]
+
+
+def test_rotations_of_a_group_that_the_image_lacks_are_read(make_host: MakeHost) -> None:
+    """logrotate refuses names that it cannot look up, wherever it reads the rules."""
+    rules = "/var/log/{0}.log {{\n daily\n rotate 5\n su root {0}\n create 0640 root {0}\n}}\n"
+    script = "groupadd auditlog\n" + "".join(
+        f"cat > /etc/logrotate.d/{name} <<'RULES'\n{rules.format(name)}RULES\n"
+        for name in ("auditlog", "nobodys")
+    )
+    found = {item.patterns for item in make_host(script, "rotation").logrotate()}
+    assert ("/var/log/auditlog.log",) in found
+    assert ("/var/log/nobodys.log",) not in found
+
+
 def test_rotations_are_read(host: Host) -> None:
     found = {rotation.patterns: rotation for rotation in host.logrotate()}
     access = found["/var/log/ehr/access.log", "/srv/other.log"]

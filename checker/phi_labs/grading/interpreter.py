@@ -20,7 +20,7 @@ from phi_labs.errors import ProbeError
 from phi_labs.grading.clone import Machine
 from phi_labs.lifecycle.accounts import Accounts
 from phi_labs.probe.client import Probe
-from phi_labs.probe.hands_client import Ran
+from phi_labs.probe.hands_client import Hands, Ran
 
 DEADLINE = 10.0
 SUDO_CONF = "/etc/sudo.conf"
@@ -40,6 +40,7 @@ _SUDO_PATH = re.compile(r"\s+(?:\"([^\"\\]+)\"|([^\s\"\\]+))\s*(?:#.*)?")
 _SSHD_INCLUDE = re.compile(r"^[ \t]*\"?include\"?[ \t=]+(.+?)[ \t]*$", re.MULTILINE | re.IGNORECASE)
 _ROTATE_INCLUDE = re.compile(r"^[ \t]*include[ \t]+(\S+)[ \t]*$", re.MULTILINE)
 MODULI = "/etc/ssh/moduli"  # half a megabyte that no option depends on
+ADDED = "# Names of the machine whose configuration is read:\n"
 INCLUDE_LEVELS = 5
 ENTRIES = 1000
 Includes = Callable[[str], Iterable[str]]
@@ -175,8 +176,9 @@ class Interpreter:
             options.setdefault(key.lower(), []).append(value)
         return options
 
-    def logrotate(self, target: Machine) -> list[Rotation]:
+    def logrotate(self, target: Machine, accounts: Accounts) -> list[Rotation]:
         """What the daily logrotate run would do, as ``logrotate -d`` reads the configuration."""
+        self._know(accounts)
         self._lay_out(target, ["/etc/logrotate.conf", "/etc/logrotate.d"], _ROTATE_INCLUDE.findall, "/etc")
         ran = self._run(["/usr/sbin/logrotate", "-d", "/etc/logrotate.conf"])
         text = (ran.stdout + ran.stderr).decode(errors="replace")
@@ -188,6 +190,23 @@ class Interpreter:
             )
             for patterns, interval, kept in _ROTATING.findall(text)
         ]
+
+    def _know(self, accounts: Accounts) -> None:
+        """Let the interpreter know the target's names, beside its own: logrotate refuses unknown ones.
+
+        An interpreter may have served another grading: what that one added goes.
+        """
+        users = {
+            name: f"{name}:x:{item.uid}:{item.gid}::/:/usr/sbin/nologin"
+            for name, item in accounts.users.items()
+        }
+        groups = {name: f"{name}:x:{gid}:" for name, gid in accounts.groups.items()}
+        for path, rows in (("/etc/passwd", users), ("/etc/group", groups)):
+            own = self._text(self.machine, path).partition(ADDED)[0]
+            names = {line.partition(":")[0] for line in own.splitlines()}
+            more = "".join(f"{row}\n" for name, row in rows.items() if name not in names)
+            content = (own + ADDED + more).encode(errors="surrogateescape")
+            self._hands().write(path, content, uid=0, gid=0, mode=0o644)
 
     def _lay_out(
         self,
@@ -221,9 +240,7 @@ class Interpreter:
         missed = next((f"/{path}: {reason}" for path, reason in taken.missed), None)
         assert missed is None, f"not all of {paths[0]} and what it includes can be read: {missed}"
         archive.seek(0)
-        if self.machine.hands is None:
-            raise ProbeError("the interpreter has no hands")
-        self.machine.hands.apply([path.strip("/") for path in (*new, *gone)], archive)
+        self._hands().apply([path.strip("/") for path in (*new, *gone)], archive)
         self._laid_out.update(new)
 
     def _included(self, target: Machine, paths: Sequence[str], include: Includes, base: str) -> list[str]:
@@ -244,10 +261,13 @@ class Interpreter:
         assert answer.get("size", 0) <= TEXT_LIMIT, f"{path} is too large for configuration"
         return base64.b64decode(answer.get("data", "")).decode(errors="surrogateescape")
 
-    def _run(self, argv: Sequence[str]) -> Ran:
+    def _hands(self) -> Hands:
         if self.machine.hands is None:
             raise ProbeError("the interpreter has no hands")
-        return self.machine.hands.run(argv, uid=0, gid=0, groups=[], timeout=DEADLINE)
+        return self.machine.hands
+
+    def _run(self, argv: Sequence[str]) -> Ran:
+        return self._hands().run(argv, uid=0, gid=0, groups=[], timeout=DEADLINE)
 
 
 def _sudo_includes(text: str) -> Iterable[str]:

@@ -57,7 +57,7 @@ class Configuration(Files):
     def logrotate(self) -> list[Rotation]:
         """What the daily logrotate run would do, as the pristine ``logrotate -d`` reads it."""
         rotations: list[Rotation] = self._remembered(
-            "logrotate", lambda: self._reader().logrotate(self._machine)
+            "logrotate", lambda: self._reader().logrotate(self._machine, self.accounts)
         )
         return rotations
 

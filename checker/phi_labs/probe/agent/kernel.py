@@ -71,8 +71,12 @@ def file_system(fd: int) -> int:
 
 def may_make_names(fd: int) -> bool:
     """Whether this process, as whoever it is now, may make names in an open directory."""
-    flags = AT_EACCESS | AT_EMPTY_PATH
-    return bool(LIBC.syscall(SYS_FACCESSAT2, fd, b"", os.W_OK | os.X_OK, flags) == 0)
+    return permitted(fd, os.W_OK | os.X_OK)
+
+
+def permitted(fd: int, how: int) -> bool:
+    """Whether this process, as whoever it is now, has these rights to what a descriptor stands for."""
+    return bool(LIBC.syscall(SYS_FACCESSAT2, fd, b"", how, AT_EACCESS | AT_EMPTY_PATH) == 0)
 
 
 def extents(fd: int, size: int) -> list[tuple[int, int]]:

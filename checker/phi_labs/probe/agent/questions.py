@@ -12,7 +12,7 @@ import struct
 import sys
 from collections.abc import Iterator
 
-from phi_labs.probe.agent.kernel import READ, Refused, may_make_names, open_inside
+from phi_labs.probe.agent.kernel import READ, Refused, may_make_names, open_inside, permitted
 from phi_labs.probe.agent.memory import Memory
 from phi_labs.probe.agent.stream import Json
 
@@ -130,6 +130,8 @@ def can_open(root: int, path: str, how: str) -> bool:
             mode = os.fstat(fd).st_mode
             if stat.S_ISDIR(mode) and how == "write":
                 return may_make_names(fd)
+            if how == "hear":  # a pipe is not opened: whoever writes to it would notice
+                return stat.S_ISFIFO(mode) and permitted(fd, os.R_OK)
         finally:
             os.close(fd)
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
