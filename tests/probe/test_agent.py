@@ -379,6 +379,28 @@ def test_a_pid_whose_root_is_no_mount_is_a_decoy(tmp_path: Path) -> None:
         os.close(fd)
 
 
+# -- waiting -------------------------------------------------------------------------------
+
+
+def test_what_comes_while_it_is_waited_for_is_told(machine: Machine) -> None:
+    threading.Timer(0.05, (machine.folder / "finished").touch).start()
+    assert machine.ask("await", path="/finished", within=60.0) == {"there": True}
+
+
+def test_what_does_not_come_is_waited_for_no_longer_than_told(machine: Machine) -> None:
+    assert machine.ask("await", path="/finished", within=0.01) == {"there": False}
+    assert machine.ask("await", path="/finished", within=0.0) == {"there": False}
+
+
+def test_a_port_is_waited_for_as_well(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    listening = iter([[], [], [("00000000", 22, "1")]])
+    monkeypatch.setattr(questions, "listening_rows", lambda _pid: next(listening))
+    (machine.folder / "finished").touch()
+    assert machine.ask("await", path="/finished", port=22, within=60.0) == {"there": True}
+    monkeypatch.setattr(questions, "listening_rows", lambda _pid: [("00000000", 25, "1")])
+    assert machine.ask("await", path="/finished", port=22, within=0.01) == {"there": False}
+
+
 def test_a_pid_that_ended_is_gone_not_a_decoy() -> None:
     answer = answered(Memory(Out(io.BytesIO())), {"op": "root", "pid": 2**22 + 1})
     assert answer["gone"]

@@ -19,8 +19,7 @@ from phi_labs.probe.client import Probe
 from phi_labs.probe.hands_client import Hands
 
 BOOT_DEADLINE = 20.0
-_POLL = 0.003
-_POLL_HANDS_EVERY = 20
+_A_BOOT = 0.1  # seconds that one takes; then the hands are asked whether it still runs
 
 
 class BootFailedError(Exception):
@@ -80,14 +79,10 @@ def boot(machines: Iterable[Machine], probe: Probe) -> None:
 
 
 def _await_boot(machine: Machine, pid: int, probe: Probe, until: float) -> None:
-    rounds = 0
     while time.monotonic() < until:
-        if probe.ask("stat", pid=machine.pid, path=BOOT_FINISHED).get("exists"):
+        if probe.awaited(machine.pid, BOOT_FINISHED, within=_A_BOOT):
             return
-        rounds += 1
-        if rounds % _POLL_HANDS_EVERY == 0:
-            _check_boot(_hands(machine), pid, machine, probe)
-        time.sleep(_POLL)  # a probe question costs 0.2 ms; the boot about 100 ms
+        _check_boot(_hands(machine), pid, machine, probe)
     raise BootFailedError(f"{machine.name} did not finish its boot within {BOOT_DEADLINE:.0f} seconds")
 
 

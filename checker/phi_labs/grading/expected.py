@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from phi_labs.errors import UserError
@@ -94,12 +95,17 @@ def inspect_checks(lab: Lab) -> tuple[list[Check], list[Fault]]:
     return found, faults
 
 
-def _read(path: Path) -> tuple[list[Check], list[Fault]]:
+def _read(path: Path) -> tuple[tuple[Check, ...], tuple[Fault, ...]]:
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+        return _parsed(path, path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError, OSError) as error:
         line = getattr(error, "lineno", 0) or 0
-        return [], [Fault(path, line, f"cannot be read: {error}", "mend the check file")]
+        return (), (Fault(path, line, f"cannot be read: {error}", "mend the check file"),)
+
+
+@lru_cache(maxsize=16)  # by the text itself: parsing takes 20 ms, and a verification grades hundreds of times
+def _parsed(path: Path, text: str) -> tuple[tuple[Check, ...], tuple[Fault, ...]]:
+    tree = ast.parse(text, filename=str(path))
     checks, faults = [], list(_hidden(tree, path))
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
@@ -110,7 +116,7 @@ def _read(path: Path) -> tuple[list[Check], list[Fault]]:
                 faults.append(Fault(path, node.lineno, what, hint))
             else:
                 checks.append(Check(f"{path.name}::{node.name}", target, _fixtures(node), node.lineno))
-    return checks, faults
+    return tuple(checks), tuple(faults)
 
 
 def _hidden(tree: ast.Module, path: Path) -> Iterator[Fault]:

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
@@ -25,6 +26,20 @@ from phi_labs.model.scorecard import CheckStatus
 
 PR_SET_PDEATHSIG = 1
 INI = Path(__file__).with_name("checks.ini")
+# Parts of pytest that no check needs; without them a worker starts in 50 ms instead of 70.
+WITHOUT = (
+    *(
+        "cacheprovider",
+        "debugging",
+        "doctest",
+        "faulthandler",
+        "junitxml",
+        "legacypath",
+        "logging",
+        "pastebin",
+    ),
+    *("recwarn", "setuponly", "setupplan", "stepwise", "threadexception", "unraisableexception", "warnings"),
+)
 
 
 class CheckTimeoutError(BaseException):
@@ -43,6 +58,7 @@ def work(writer: int, plugin: Reporter, folder: Path, only: Sequence[str], paren
         if os.getppid() != parent:
             os._exit(1)
         _silence()
+        warnings.simplefilter("ignore")  # whatever the surroundings make of them
         code = int(pytest.main(_arguments(folder, only), plugins=[plugin]))
     except BaseException:  # the parent sees missing answers; nothing may escape into a second copy of it
         traceback.print_exc()
@@ -66,7 +82,8 @@ def _arguments(folder: Path, only: Sequence[str]) -> list[str]:
     os.environ.pop("PYTEST_PLUGINS", None)
     sys.dont_write_bytecode = True
     options = ["-q", "-s", "-c", str(INI), "--rootdir", str(folder), "--noconftest", "--assert=plain"]
-    options += ["-p", "no:cacheprovider", "--import-mode=importlib", "--tb=no", "--no-header", "--no-summary"]
+    options += ["--import-mode=importlib", "--tb=no", "--no-header", "--no-summary"]
+    options += [word for name in WITHOUT for word in ("-p", f"no:{name}")]
     return [*options, *(str(folder / name) for name in only or (".",))]
 
 

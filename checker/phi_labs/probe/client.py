@@ -168,6 +168,13 @@ class Probe:
             removed=tuple(end["removed"]),
         )
 
+    def awaited(self, pid: int, path: str, *, within: float, port: int | None = None) -> bool:
+        """Whether within so many seconds a path is there, and something listens on a named port."""
+        seconds = within + QUESTION_DEADLINE
+        return bool(
+            self.ask("await", seconds=seconds, pid=pid, path=path, port=port, within=within).get("there")
+        )
+
     def read(self, pid: int, path: str, limit: int) -> bytes:
         """Up to ``limit`` bytes of a regular file; ``ProbeError`` when it is none."""
         return base64.b64decode(self.must("read", pid=pid, path=path, limit=limit)["data"])

@@ -14,6 +14,7 @@ from phi_labs.probe.agent.changes import answer_baseline, answer_changes
 from phi_labs.probe.agent.kernel import Ended, Refused
 from phi_labs.probe.agent.memory import Memory
 from phi_labs.probe.agent.questions import (
+    answer_await,
     answer_can,
     answer_hash,
     answer_hello,
@@ -29,6 +30,7 @@ from phi_labs.probe.agent.stream import Json, Out
 from phi_labs.probe.agent.sweep import answer_sweep, answer_unlinked
 
 ANSWERS: dict[str, Callable[[Memory, Json], Json]] = {
+    "await": answer_await,
     "baseline": answer_baseline,
     "can": answer_can,
     "capture": answer_capture,
