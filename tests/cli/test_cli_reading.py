@@ -118,6 +118,19 @@ def test_hints_that_were_paid_for_are_shown_again_for_nothing(call: Call, world:
     assert json.loads(said.out)["next_cost"] is None
 
 
+def test_where_a_workshop_gives_hints_for_nothing_no_price_is_named(call: Call, world: World) -> None:
+    world.save_run()
+    listed = call("hint", "small", "--free").out
+    first = call("hint", "small", "todays-log", "--free").out
+    second = call("hint", "small", "todays-log", "--free")
+    assert second.code == 0  # nobody is asked whether they want to pay
+    assert taken(world) == {"todays-log": 2}
+    assert "The next one is free" in first
+    for text in (listed, first, second.out):
+        assert "free" in text
+        assert "cost" not in text
+
+
 def test_without_an_objective_hints_are_listed_with_prices(call: Call, world: World) -> None:
     world.save_run()
     call("hint", "small", "todays-log")

@@ -247,3 +247,20 @@ def test_deciding_does_not_begin_records(call: Call, world: World) -> None:
     said = call("records", "legal-hold", "ana", "--reason", "case 1")
     assert said.code == 2
     assert not (world.state.root / "records.db").exists()
+
+
+# -- letting go of images -----------------------------------------------------------------------
+
+
+def test_release_asks_and_is_refused_while_the_workshop_is_open(call: Call, path: Path) -> None:
+    words = ("records", "release", "march", "--reason", "no appeals")
+    assert "add --yes" in call(*words).err
+    said = call(*words, "--yes")
+    assert said.code == 2
+    assert "march is open" in said.err
+    assert decided(path) == []
+
+
+def test_release_where_there_are_no_records_begins_none(call: Call, world: World) -> None:
+    assert call("records", "release", "march", "--reason", "x", "--yes").code == 2
+    assert not (world.state.root / "records.db").exists()

@@ -153,7 +153,7 @@ def show_text(session: Session, markdown: str, about: Mapping[str, Any], *, as_j
 # -- hints -----------------------------------------------------------------------------------
 
 
-def hint(
+def hint(  # noqa: PLR0913 - options of a command
     session: Session,
     lab: LabId,
     objective: Annotated[
@@ -161,6 +161,7 @@ def hint(
         typer.Argument(metavar="[OBJECTIVE]", autocompletion=completion.objectives, help="Its id."),
     ] = None,
     *,
+    free: Annotated[bool, typer.Option("--free", hidden=True, help="A workshop says so.")] = False,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> int:
@@ -170,7 +171,7 @@ def hint(
 
     Example: phi-labs hint log-access todays-log
     """
-    found = session.lab(lab)
+    found = without_prices(session.lab(lab)) if free else session.lab(lab)
     run = session.run_of(lab)
     taken = session.installation.state.hints(session.trainee, lab, run.retry)
     if objective is None:
@@ -186,6 +187,16 @@ def hint(
         had += 1
     _show_hints(session, lab, item, had, as_json=as_json)
     return 0
+
+
+def without_prices(lab: Lab) -> Lab:
+    """The lab with hints that cost nothing, as in a workshop whose scenario says ``hints: free``."""
+
+    def gratis(objective: Objective) -> Objective:
+        hints = tuple(hint.model_copy(update={"cost": 0}) for hint in objective.hints)
+        return objective.model_copy(update={"hints": hints})
+
+    return lab.model_copy(update={"objectives": tuple(map(gratis, lab.objectives))})
 
 
 def _agreed(session: Session, objective: Objective, following: Hint, *, yes: bool) -> bool:
@@ -218,7 +229,8 @@ def _show_hints(session: Session, lab: str, objective: Objective, had: int, *, a
     if not given:
         session.out.print("\n  There are no hints on this one.")
     elif left:
-        session.out.print(f"\nThe next one costs {left[0].cost}: [bold]phi-labs hint {lab} {objective.id}[/]")
+        price = f"costs {left[0].cost}" if left[0].cost else "is free"
+        session.out.print(f"\nThe next one {price}: [bold]phi-labs hint {lab} {objective.id}[/]")
     else:
         session.out.print("\nThat was the last one.")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from phi_labs.cli import options, records_adding, records_regrading
+from phi_labs.cli import options, records_adding, records_regrading, records_releasing
 from phi_labs.cli.options import AsJson, command
 from phi_labs.cli.session import Session
 
@@ -38,6 +38,7 @@ def add_to(app: typer.Typer) -> None:
     command(group, "export-events", panel=READ, trainee=False)(export_events)
     records_adding.add_to(group)
     records_regrading.add_to(group, records_adding.ADD)
+    records_releasing.add_to(group)
     app.add_typer(group, rich_help_panel="For authors and trainers")
 
 

@@ -111,7 +111,7 @@ def exception(  # noqa: PLR0913 - options of a command
     with _Decision(session, learner, workshop, by, reason) as decision:
         if lab:
             decision.result(lab)
-        data = {"lab": lab, "approver": _filled("--approver", approver)}
+        data = {"lab": lab, "approver": filled("--approver", approver)}
         return decision.record("exception", data, as_json=as_json)
 
 
@@ -131,7 +131,7 @@ def attest(  # noqa: PLR0913 - options of a command
     """
     with _Decision(session, learner, workshop, by, reason) as decision:
         return decision.record(
-            "attestation", {"statement": _filled("--statement", statement)}, as_json=as_json
+            "attestation", {"statement": filled("--statement", statement)}, as_json=as_json
         )
 
 
@@ -161,8 +161,8 @@ class _Decision:
     ) -> None:
         self._session, self._name, self._wanted = session, learner, workshop
         self._by, self._reason = (
-            _filled("--by", by if by is not None else login_name()),
-            _filled("--reason", reason),
+            filled("--by", by if by is not None else login_name()),
+            filled("--reason", reason),
         )
         self._records: Records
         self._workshop = ""
@@ -248,7 +248,7 @@ def _graded_here(result: LabResult, event: int) -> None:
         )
 
 
-def _filled(option: str, text: str) -> str:
+def filled(option: str, text: str) -> str:
     """Trimmed; UserError when nothing is left, or too much."""
     kept = text.strip()
     if not kept or len(kept) > REASON_LIMIT:

@@ -98,7 +98,7 @@ def _clean(session: Session, *, images: bool, others: bool, yes: bool, as_json: 
     if images and _agreed(
         session, "Remove all images of phi-labs? Building them again takes minutes.", yes=yes
     ):
-        removed += _remove_images(installation)
+        removed += _remove_images(session)
     if as_json:
         session.emit({"removed": removed})
     else:
@@ -125,10 +125,20 @@ def _remove(installation: Installation, containers: list[ContainerSummary]) -> l
     return [item.name for item in containers]
 
 
-def _remove_images(installation: Installation) -> list[str]:
-    found = installation.engine.images()
+def _remove_images(session: Session) -> list[str]:
+    """Remove all but those that submissions of workshops need to be graded again."""
+    installation = session.installation
+    from phi_labs.workshop.kept_images import images_needed_here  # noqa: PLC0415 - SQLAlchemy
+
+    needed = images_needed_here(installation.state)
+    everything = installation.engine.images()
+    found = [name for name in everything if installation.engine.image_id(name) not in needed]
     # Children before their parents: an image in use is left, and the newest is nobody's parent.
     for name in found:
         installation.engine.remove_image(name)
     left = set(installation.engine.images())
+    if kept := len(everything) - len(found):
+        session.say(
+            f"{kept} images stay: submissions of workshops need them; phi-labs records release lets go"
+        )
     return [name for name in found if name not in left]

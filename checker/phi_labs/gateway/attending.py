@@ -124,7 +124,7 @@ class WorkshopDirectory(InstallationDirectory):
         if policy == "none":
             raise UserError("this workshop gives no hints", "ask your trainer")
         before = await self._aside(partial(self._hints, user, request.lab))
-        code = await super().act(user, request, say)
+        code = await self._errands.run(user, request, say, ["--free"] if policy == "free" else [])
         after = await self._aside(partial(self._hints, user, request.lab))
         objectives = {item.id: item for item in self._workshop.lab(request.lab).objectives}
         for objective, count in after.items():

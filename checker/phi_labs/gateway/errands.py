@@ -44,8 +44,11 @@ class Errands:
         if self._going:
             await asyncio.gather(*self._going, return_exceptions=True)
 
-    async def run(self, user: str, request: Request, say: Say) -> int:
+    async def run(self, user: str, request: Request, say: Say, more: Sequence[str] = ()) -> int:
         """Do it, also when the caller is cancelled meanwhile; return the exit code.
+
+        Args:
+            more: words of ours that are added to the command.
 
         Raises:
             UserError: the user has enough going on.
@@ -53,7 +56,7 @@ class Errands:
         if self._mine[user] >= OF_ONE_USER:
             raise UserError(f"{OF_ONE_USER} of your commands are still at work", "wait for one of them")
         heard = _Heard(say)
-        task = asyncio.ensure_future(self._in_turn(user, request, heard))
+        task = asyncio.ensure_future(self._in_turn(user, request, heard, more))
         self._going.add(task)
         task.add_done_callback(self._going.discard)
         try:
@@ -61,11 +64,11 @@ class Errands:
         finally:
             heard.stop()
 
-    async def _in_turn(self, user: str, request: Request, heard: _Heard) -> int:
+    async def _in_turn(self, user: str, request: Request, heard: _Heard, more: Sequence[str]) -> int:
         self._mine[user] += 1
         try:
             async with self._turn(heard, request):
-                return await self._do(user, request, heard)
+                return await self._do(user, request, heard, more)
         finally:
             self._mine[user] -= 1
             self._mine += Counter()  # forgets who has nothing going on
@@ -83,8 +86,8 @@ class Errands:
         finally:
             self._queue -= grading
 
-    async def _do(self, user: str, request: Request, heard: _Heard) -> int:
-        argv = [*self._program, request.verb.value, request.lab, *request.words, "--trainee", user]
+    async def _do(self, user: str, request: Request, heard: _Heard, more: Sequence[str]) -> int:
+        argv = [*self._program, request.verb.value, request.lab, *request.words, *more, "--trainee", user]
         argv += ["--json"] if request.as_json else []
         argv += ["--yes"] if request.yes and request.verb is Verb.HINT else []
         argv += ["--full"] if request.full and request.verb is Verb.GRADE else []

@@ -83,6 +83,11 @@ def _attestation(said: _Said) -> str:
     return f"attested: {said['statement']}{reason}"
 
 
+def _released(said: _Said) -> str:
+    reason = f" ({said['reason']})" if said.get("reason") else ""
+    return f"images released: kept submissions can no longer be graded again{reason}"
+
+
 _SENTENCES: dict[str, Callable[[_Said], str]] = {
     Kind.WORKSHOP_OPENED: _opened,
     Kind.ENROLLED: lambda said: f"enrolled: {_person(said)}",
@@ -103,5 +108,5 @@ _SENTENCES: dict[str, Callable[[_Said], str]] = {
     Kind.ATTESTATION: _attestation,
     Kind.LEGAL_HOLD: lambda said: f"legal hold {'placed' if said['held'] else 'lifted'}: {said['reason']}",
     Kind.WORKSHOP_CLOSED: lambda _said: "workshop closed",
-    Kind.IMAGES_RELEASED: lambda _said: "images released: kept submissions can no longer be graded again",
+    Kind.IMAGES_RELEASED: _released,
 }
