@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -12,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import junitparser
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -171,6 +173,20 @@ def test_junit_has_a_case_for_each_objective_and_a_skipped_one_where_nothing_cou
     assert dara.message == "no attempt counts: all of them were late or practice"
 
 
+def test_a_reader_of_others_finds_the_same_cases_in_junit(mixed: Cohort) -> None:
+    words = {junitparser.Failure: "failure", junitparser.Skipped: "skipped"}
+    suites = junitparser.JUnitXml.fromstring(junit(mixed).encode())
+    found = [
+        (suite.name, case.name, case.classname, words[type(case.result[0])] if case.result else "passed")
+        for suite in suites
+        for case in suite
+    ]
+    ours = read_junit(junit(mixed))
+    assert found == [(case.suite, case.name, case.classname, case.outcome) for case in ours]
+    assert suites.tests == len(ours)
+    assert suites.failures == sum(case.outcome == "failure" for case in ours) > 0
+
+
 def test_withheld_points_are_a_failure_that_names_the_guard(mixed: Cohort) -> None:
     cases = [case for case in read_junit(junit(mixed)) if case.suite == "log-access, chen"]
     withheld = [case for case in cases if case.outcome == "failure"]
@@ -190,9 +206,20 @@ def test_junit_tells_what_a_reader_of_scores_must_know(mixed: Cohort) -> None:
     assert told[2]["rescue"] == "the rescue console was used"
 
 
+def published(name: str) -> dict[str, Any]:
+    """A schema as its owner publishes it; the README beside it holds the sum it was taken with."""
+    folder = Path(__file__).parent / "published"
+    text = (folder / name).read_bytes()
+    assert f"`{name}`" in (folder / "README.md").read_text()
+    assert hashlib.sha256(text).hexdigest() in (folder / "README.md").read_text()
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
 def test_ctrf_fits_its_schema_and_its_summary_its_tests(mixed: Cohort) -> None:
     report = json.loads(ctrf(mixed))
-    valid(CTRF, report)
+    valid(CTRF, report)  # the stricter of the two: no key but those of the specification
+    valid(published("ctrf-schema-0.0.json"), report)
     summary, tests = report["results"]["summary"], report["results"]["tests"]
     assert summary["tests"] == len(tests) == len(read_junit(junit(mixed)))
     for status in ("passed", "failed", "skipped"):
@@ -275,6 +302,7 @@ def test_any_name_leaves_every_format_readable(mixed: Cohort, text: str) -> None
     assert data["learners"][0]["full_name"] == text
     assert len(read_junit(junit(odd))) == len(read_junit(junit(mixed)))
     valid(CTRF, json.loads(ctrf(odd)))
+    valid(published("ctrf-schema-0.0.json"), json.loads(ctrf(odd)))
     valid(GRADESCOPE, json.loads(gradescope(odd, odd.records[0])))
 
 
