@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Result, World
 
 Call = Callable[..., "Result"]
-TARGETS = ("todays-log", "older-logs", "reviewer-reads", "machine-comes-up", "captured-whole")
+BUILT_IN = ("machine-comes-up", "captured-whole", "repaired-already")
+TARGETS = ("todays-log", "older-logs", "reviewer-reads", *BUILT_IN)
 
 
 def graded(world: World, *, passed: bool) -> Graded:

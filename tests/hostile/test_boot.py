@@ -233,21 +233,85 @@ def test_a_boot_sees_no_difference_that_could_be_spared(fort: Fort) -> None:
     fort.graded().expect(ALL)
 
 
-BEHAVES_WHEN_GRADED = """
-chmod 444 /srv/secret.txt; printf down > /run/flag.state
-printf '#!/bin/sh\\ngrep -q %s /proc/self/mountinfo || { chmod 400 /srv/secret.txt; }\\n' \\
-    "$(sed -n 's|.*/containers/\\([0-9a-f]*\\)/.*|\\1|p' /proc/self/mountinfo | head -n 1)" > /etc/flag.hook
+# What a boot knows a copy by: the engine's own folder of this container's files.
+ONLY_IN_A_COPY = """
+here=$(grep -o 'upperdir=[^,]*' /proc/self/mountinfo | head -n 1)
+test -n "$here"
+printf '#!/bin/sh\\ngrep -q %s /proc/self/mountinfo || {\\n%s\\n}\\n' "$here" "$1" > /etc/flag.hook
 chmod 755 /etc/flag.hook
 """
 
 
+def only_in_a_copy(fort: Fort, script: str) -> None:
+    """Have a script run at every boot, but on the trainee's own machine."""
+    fort.box.run("/bin/sh", "-ec", ONLY_IN_A_COPY, "sh", script)
+
+
 def test_a_boot_that_behaves_only_when_it_is_graded_does_not_help_the_running_machine(fort: Fort) -> None:
     fort.fix()
-    fort.box.sh(BEHAVES_WHEN_GRADED)
+    fort.box.sh("chmod 444 /srv/secret.txt; printf down > /run/flag.state")
+    only_in_a_copy(fort, "chmod 400 /srv/secret.txt")
     verdict = fort.graded()
     verdict.expect(ALL - {"closed", "flag"})
     assert "on the running machine" in verdict.says("closed")
     assert verdict.says("flag") == "the flag is down now"
+
+
+@pytest.mark.parametrize(
+    ("before", "script", "told"),
+    [
+        (
+            "rm /srv/records/report.yml",
+            "echo 'ticket: T' > /srv/records/report.yml",
+            "/srv/records/report.yml",
+        ),
+        (
+            "cp -a /etc/shadow /etc/kept",
+            "cp -a /etc/kept /etc/shadow; echo x >> /etc/nightly.conf",
+            "nightly.conf",
+        ),
+        ("touch /etc/sudoers.d/too-much", "rm /etc/sudoers.d/too-much", "/etc/sudoers.d/too-much"),
+        ("chmod 755 /usr/local/bin/nightly", "chmod 700 /usr/local/bin/nightly", "/usr/local/bin/nightly"),
+        ("true", "setfacl -m u:intern:r /etc/flag.conf", "/etc/flag.conf"),
+        ("true", "ln -sf /etc/flag.conf /etc/link", "/etc/link"),
+        ("true", "rm /usr/sbin/logrotate", "/usr/sbin/logrotate"),
+        ("true", "echo k >> /root/.ssh/authorized_keys", "/root/.ssh/authorized_keys"),
+        ("true", "(sleep 0.3; echo late > /etc/late) &", "/etc/late"),
+    ],
+    ids=["record", "content", "removal", "mode", "acl", "link", "program", "key", "later"],
+)
+def test_what_only_the_restart_of_a_copy_repairs_is_not_repaired(
+    fort: Fort, before: str, script: str, told: str
+) -> None:
+    fort.fix()
+    fort.box.sh(f"mkdir -p /root/.ssh; {before}")
+    only_in_a_copy(fort, script)
+    verdict = fort.graded()
+    assert verdict.guards >= {"repaired-already"}
+    assert verdict.passed == NOTHING
+    assert told in verdict.says("repaired-already")
+
+
+def test_a_boot_that_writes_what_is_there_already_repairs_nothing(fort: Fort) -> None:
+    """Own and of the image: contents, modes and owners again, and what programs leave behind."""
+    fort.fix()
+    fort.box.sh(
+        "cat > /etc/flag.hook << 'END'\n#!/bin/sh\nset -e\n"
+        "cp -a /etc/flag.conf /etc/flag.new; mv /etc/flag.new /etc/flag.conf\n"
+        "cp -a /etc/passwd /etc/new; mv /etc/new /etc/passwd; chmod 0440 /etc/sudoers.d/*\n"
+        "chown root: /usr/bin/env\n"
+        "mkdir -p /root/.cache; date > /root/.cache/today; date > /var/log/hook.log; mkdir -p /opt/empty\n"
+        "END\nchmod 755 /etc/flag.hook"
+    )
+    fort.graded().expect(ALL)
+
+
+def test_a_boot_that_changes_more_than_can_be_compared_is_told(fort: Fort) -> None:
+    fort.fix()
+    only_in_a_copy(fort, "mkdir /etc/many; cd /etc/many; seq 3000 | xargs touch")
+    verdict = fort.graded()
+    verdict.expect(NOTHING, {"repaired-already"})
+    assert "more on one than can be compared" in verdict.says("repaired-already")
 
 
 BOMBS = {

@@ -20,7 +20,7 @@ EXPECTED = (
     ExpectedCheck("test_reviewer", "reviewer-reads"),
     ExpectedCheck("test_daemon", "ehr-still-logs"),
 )
-BUILT_IN = ("machine-comes-up", "captured-whole")
+BUILT_IN = ("machine-comes-up", "captured-whole", "repaired-already")
 
 
 def outcomes(**changed: CheckStatus) -> list[CheckOutcome]:

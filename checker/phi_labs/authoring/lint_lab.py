@@ -13,6 +13,7 @@ from phi_labs.model.lab import Objective
 RECORD_POINTS = range(15, 26)
 _RESTART = ("restart", "comes up", "reboot")
 _CAPTURE = ("copied", "handed in", "captur")
+_ALREADY = ("running machine already", "not the restart that repairs")
 
 
 def findings(subject: Subject) -> Iterator[Finding]:
@@ -89,7 +90,12 @@ def _brief(subject: Subject) -> Iterator[Finding]:
             yield subject.error(path, 0, "brief", what, f"print them: {{% for item in lab.{kind} %}}")
     if subject.lab.record and "lab.record" not in text and subject.lab.record not in text:
         yield subject.error(path, 0, "brief", "never names the record's form", "use {{ lab.record }}")
-    for words, guard in ((_RESTART, "machine-comes-up"), (_CAPTURE, "captured-whole")):
+    built_in = (
+        (_RESTART, "machine-comes-up"),
+        (_CAPTURE, "captured-whole"),
+        (_ALREADY, "repaired-already"),
+    )
+    for words, guard in built_in:
         if not any(word in text.lower() for word in words):
             what = f"does not mention the built-in guard {guard}"
             yield subject.advice(path, 0, "brief", what, "everything that is graded is stated in the brief")

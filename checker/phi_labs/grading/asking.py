@@ -8,6 +8,7 @@ from typing import Any, Self
 from phi_labs.errors import UserError
 from phi_labs.grading.clone import Machine
 from phi_labs.grading.host import Host
+from phi_labs.grading.host.asked import Connect
 from phi_labs.grading.interpreter import Interpreter
 from phi_labs.grading.job import STEPS, WORKER, Helpers, Job
 from phi_labs.grading.planted import planted_for
@@ -93,7 +94,16 @@ def _pristine(job: Job, machine: Machine) -> Host:
 
 
 def _live(job: Job, machine: Machine) -> Host:
-    return Host(machine, _worker_probe(job), known=job.manifest.identifiers(), live=True)
+    """The running machine: looked at, and knocked at by those whom it must refuse."""
+    probe = _worker_probe(job)
+    return Host(
+        machine,
+        probe,
+        known=job.manifest.identifiers(),
+        live=True,
+        interpreter=Interpreter(job.interpreters[machine.name], probe),
+        connect=_connect(job),
+    )
 
 
 def _host(job: Job, machine: Machine) -> Host:
@@ -104,9 +114,13 @@ def _host(job: Job, machine: Machine) -> Host:
         known=job.manifest.identifiers(),
         interpreter=Interpreter(job.interpreters[machine.name], probe),
         freeze=lambda: job.engine.reconnected().frozen(machine.container),
-        connect=lambda container: job.engine.reconnected().exec_stream(
-            container, ["/bin/nc", "-N", "127.0.0.1", "22"]
-        ),
+        connect=_connect(job),
+    )
+
+
+def _connect(job: Job) -> Connect:
+    return lambda container: job.engine.reconnected().exec_stream(
+        container, ["/bin/nc", "-N", "127.0.0.1", "22"]
     )
 
 

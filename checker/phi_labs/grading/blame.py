@@ -19,7 +19,7 @@ from phi_labs.grading.worker import TOOK_TOO_LONG, Answers, start_checks
 from phi_labs.model.lab import BUILT_IN_GUARDS
 from phi_labs.model.scorecard import CheckOutcome, CheckStatus, ExpectedCheck
 
-COMES_UP, WHOLE = (guard.id for guard in BUILT_IN_GUARDS)
+COMES_UP, WHOLE, REPAIRED = (guard.id for guard in BUILT_IN_GUARDS)
 AT_FAULT = "this could not be checked on your machine, while it works on an untouched one"
 NOT_COUNTED = "no attempt was counted; try again, then look at phi-labs doctor"
 PROBE_GONE = f"{ProbeGone.__module__}.{ProbeGone.__qualname__}"
@@ -54,7 +54,7 @@ def captured_whole(problems: list[str]) -> CheckOutcome:
 def refused(job: Job, problems: list[str]) -> list[CheckOutcome]:
     """Nothing could be captured: the machine shows what is not its own, or hides what is."""
     message = "the machine could not be handed in: " + "; ".join(problems)
-    return [outcome(WHOLE, message), outcome(COMES_UP, ""), *all_failed(job, message)]
+    return [outcome(WHOLE, message), outcome(COMES_UP, ""), outcome(REPAIRED, ""), *all_failed(job, message)]
 
 
 def did_not_come_up(job: Job, reason: str) -> list[CheckOutcome]:
@@ -64,7 +64,7 @@ def did_not_come_up(job: Job, reason: str) -> list[CheckOutcome]:
             message = f"the machine does not come up after a restart: {reason}"
     except PhiLabsError as error:
         raise NotGraded(f"not even an untouched machine came up: {error.message}", NOT_COUNTED) from error
-    return [outcome(COMES_UP, message), *all_failed(job, message)]
+    return [outcome(COMES_UP, message), outcome(REPAIRED, ""), *all_failed(job, message)]
 
 
 def all_failed(job: Job, message: str) -> list[CheckOutcome]:

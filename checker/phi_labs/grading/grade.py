@@ -22,6 +22,7 @@ from phi_labs.grading.asking import Asking
 from phi_labs.grading.blame import (
     COMES_UP,
     NOT_COUNTED,
+    REPAIRED,
     captured_whole,
     did_not_come_up,
     outcome,
@@ -42,6 +43,7 @@ from phi_labs.grading.job import (
     living_probe,
     look_at_live,
 )
+from phi_labs.grading.restart import as_handed_in, changed_by_restart
 from phi_labs.grading.submission import Submission, capture_run, load_submission
 from phi_labs.grading.worker import function_of
 from phi_labs.lifecycle.installation import Installation
@@ -236,14 +238,18 @@ def _questioned(job: Job, submission: Submission, asking: Asking) -> list[CheckO
     try:
         problems += [text for machine in job.machines.values() for text in bring_to(machine, submission)]
         job.stages.done("unpack")
+        since = job.probe.must("hello")["now"]
         boot(job.machines.values(), job.probe)
         job.stages.done("boot")
     except (BootFailedError, HandsError) as error:
         return [captured_whole(problems), *did_not_come_up(job, str(error))]
     running.release()
+    before = as_handed_in(submission)  # beside the checks, which are at work in a process of their own
     answers = running.finish()
     job.stages.done("checks")
-    return [captured_whole(problems), outcome(COMES_UP, ""), *settled(job, answers)]
+    repaired = outcome(REPAIRED, changed_by_restart(job, submission, before, since))
+    job.stages.done("compare")
+    return [captured_whole(problems), outcome(COMES_UP, ""), repaired, *settled(job, answers)]
 
 
 # -- scoring and keeping ---------------------------------------------------------------------

@@ -136,6 +136,12 @@ BUILT_IN_GUARDS = (
         protects="all",
         citations=(),
     ),
+    Guard(
+        id="repaired-already",
+        title="What a restart shows is on the running machine already",
+        protects="all",
+        citations=(),
+    ),
 )
 
 

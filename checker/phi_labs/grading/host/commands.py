@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from phi_labs.grading.ssh import Login, SshSession, ssh_session
 from phi_labs.probe.hands_client import Ran
 
 WRITE_LIMIT = 16 * 1024 * 1024
+# How sshd calls itself; options that its configuration does not show would follow its name.
+_SSHD_TITLE = re.compile(r"sshd: /usr/sbin/sshd(?: -[46DeE])* \[listener\].*")
 FAKETIME = "/usr/$LIB/faketime/libfaketime.so.1"  # the loader puts its own word for $LIB
 
 
@@ -98,6 +101,8 @@ class Commands(Configuration):
             assert program == SSHD, f"logins cannot be trusted while {program} answers on port {SSH_PORT}"
             strange = [path for path in server["mapped"] if path in foreign or path.endswith(" (deleted)")]
             assert not strange, f"logins cannot be trusted while sshd has {strange[0]} loaded"
+            own = _SSHD_TITLE.fullmatch(server["title"])
+            assert own, f"logins cannot be trusted while sshd runs with options of its own: {server['title']}"
 
 
 def _moved_clock(clock: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from phi_labs.probe.agent.kernel import READ, extents, openat2
 from phi_labs.probe.agent.memory import Memory
 from phi_labs.probe.agent.stream import Json, Out
-from phi_labs.probe.agent.walking import ENGINE_FILES, Walked, below, is_cut, told, walk
+from phi_labs.probe.agent.walking import ENGINE_FILES, Walked, below, is_cut, known_of, told, walk
 
 CHUNK = 1 << 20
 CHOSEN_LIMIT = 400
@@ -162,11 +162,10 @@ def answer_capture(memory: Memory, question: Json) -> Json:
         for item in walk(root, trouble):
             walked += 1
             seen.add(item.path)
-            kind = stat.S_IFMT(item.status.st_mode)
             known = base.get(item.path)
-            if known == (item.status.st_ctime_ns, kind) or item.path in ENGINE_FILES:
+            if known == known_of(item.status) or item.path in ENGINE_FILES:
                 continue
-            if known is not None and known[1] != kind:
+            if known is not None and stat.S_IFMT(known[1]) != stat.S_IFMT(item.status.st_mode):
                 removed.append(item.path)
             capture.add(item)
         if not is_cut(trouble):

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from phi_labs.probe.agent.capture import answer_capture
 from phi_labs.probe.agent.changes import answer_baseline, answer_changes
+from phi_labs.probe.agent.fingerprints import answer_fingerprints
 from phi_labs.probe.agent.kernel import Ended, Refused
 from phi_labs.probe.agent.memory import Memory
 from phi_labs.probe.agent.questions import (
@@ -35,6 +36,7 @@ ANSWERS: dict[str, Callable[[Memory, Json], Json]] = {
     "can": answer_can,
     "capture": answer_capture,
     "changes": answer_changes,
+    "fingerprints": answer_fingerprints,
     "hash": answer_hash,
     "hello": answer_hello,
     "list": answer_list,

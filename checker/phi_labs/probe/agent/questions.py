@@ -36,7 +36,7 @@ def described(status: os.stat_result) -> Json:
 
 
 def answer_hello(_memory: Memory, _question: Json) -> Json:
-    return {"agent": 1, "python": sys.version.split()[0]}
+    return {"agent": 1, "python": sys.version.split()[0], "now": time.time_ns()}
 
 
 def answer_root(memory: Memory, question: Json) -> Json:

@@ -23,7 +23,9 @@ MAX_PATHS = 200_000
 MAX_PATH_BYTES = 32 << 20
 TOLD_OF_PATH = 600
 CUT = "more paths than can be looked at"
-Listing = dict[str, tuple[int, int]]
+# ctime, mode, uid, gid of each path of an image: ctime is beyond a trainee's reach without CAP_SYS_TIME.
+Known = tuple[int, int, int, int]
+Listing = dict[str, Known]
 
 
 class Walked:
@@ -129,11 +131,13 @@ def _in_live_mount(directory: int, path: str, status: os.stat_result) -> bool:
 
 
 def listing(root: int) -> Listing:
-    """(ctime, type) of every path: ctime is beyond a trainee's reach without CAP_SYS_TIME."""
+    """What is known of every path."""
     trouble: list[list[str]] = []
-    return {
-        item.path: (item.status.st_ctime_ns, stat.S_IFMT(item.status.st_mode)) for item in walk(root, trouble)
-    }
+    return {item.path: known_of(item.status) for item in walk(root, trouble)}
+
+
+def known_of(status: os.stat_result) -> Known:
+    return status.st_ctime_ns, status.st_mode, status.st_uid, status.st_gid
 
 
 def cache_file(cache: str, key: str) -> str:
@@ -159,8 +163,7 @@ class Changed:
         for item in walk(root, self.trouble, live=live):
             seen.add(item.path)
             known = base.get(item.path)
-            same = known == (item.status.st_ctime_ns, stat.S_IFMT(item.status.st_mode))
-            if not same:
+            if known != known_of(item.status):
                 self.items.append((item.path, known is not None, item.status))
         self.cut = is_cut(self.trouble)
         self.removed = [path for path in base if path not in seen]
