@@ -415,6 +415,17 @@ def test_sudo_rules_that_sudo_goes_by_are_valid_whatever_their_mode(make_host: M
     assert ("/usr/bin/id", "as", "root", "freely") in grants(host, "intern")
 
 
+def test_another_root_for_a_command_is_read(make_host: MakeHost) -> None:
+    rules = "intern ALL=(root) TIMEOUT=1h CWD=/srv CHROOT=* NOPASSWD: /bin/ls\\n"
+    rules += "reviewer ALL=(root) CWD=/srv /bin/ls"
+    host = make_host(
+        f"printf '{rules}\\n' > /etc/sudoers.d/root; chmod 440 /etc/sudoers.d/root", "another-root"
+    )
+    (grant,) = host.sudoers.grants("intern")
+    assert (grant.commands, grant.chroot, grant.nopasswd) == (("/bin/ls",), "*", True)
+    assert [grant.chroot for grant in host.sudoers.grants("reviewer")] == [""]
+
+
 def test_the_ssh_servers_options_hold_with_their_conditions(host: Host) -> None:
     assert host.sshd_config["permitrootlogin"] == ["no"]
     assert host.sshd_config["allowtcpforwarding"] == ["yes"]

@@ -45,6 +45,7 @@ INCLUDE_LEVELS = 5
 ENTRIES = 1000
 Includes = Callable[[str], Iterable[str]]
 TEXT_LIMIT = 256 * 1024
+_BARE_OPTION = re.compile(rb'^(\s*)("(?:runchroot|runcwd)": "(?:[^"\\\n]|\\.)*")(?=,?$)', re.MULTILINE)
 _ROTATING = re.compile(r"^rotating pattern: (.*?)\s+(forced from command line|after .*?|weekly|monthly|yearly|hourly|[0-9]+ bytes)\s*\((-?\d+|no old logs will be kept).*?\)", re.MULTILINE)  # fmt: skip # noqa: E501
 
 
@@ -155,7 +156,7 @@ class Interpreter:
         checked = self._run(["/usr/sbin/visudo", "-c", "-f", "/etc/sudoers"])
         converted = self._run(["/usr/bin/cvtsudoers", "-e", "-f", "json", "/etc/sudoers"])
         try:
-            data = json.loads(converted.stdout) if converted.exit_code == 0 else {}
+            data = json.loads(_mended(converted.stdout)) if converted.exit_code == 0 else {}
         except ValueError:
             data = {}
         complaint = (checked.stdout + checked.stderr).decode(errors="replace").strip()
@@ -310,6 +311,11 @@ def _without_wildcards(path: str) -> str:
         if set("*?[%") & set(part):
             return "/".join(parts[:number]) or "/etc"
     return path
+
+
+def _mended(said: bytes) -> bytes:
+    """cvtsudoers' JSON as it was meant: version 1.9.13 forgets the braces around CHROOT and CWD."""
+    return _BARE_OPTION.sub(rb"\1{\2}", said)
 
 
 def _grant(spec: dict[str, Any]) -> Grant:
