@@ -26,6 +26,14 @@ class UserError(PhiLabsError):
     exit_code = 2
 
 
+class StateUnwritable(UserError):
+    """The state directory cannot be written: full, read-only, not ours."""
+
+
+class MachineDown(UserError):
+    """A machine of a run is there and does not run: it was stopped from outside, or ran out of memory."""
+
+
 class EngineError(PhiLabsError):
     """The container engine is absent, refused, hung or died."""
 

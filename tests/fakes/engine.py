@@ -71,7 +71,7 @@ class FakeEngine(Engine):
         self._numbers = itertools.count(1)
         self._sockets: list[socket.socket] = []
 
-    def reconnected(self) -> FakeEngine:
+    def reconnected(self, deadline: float | None = None) -> FakeEngine:
         return self
 
     def version(self) -> dict[str, Any]:

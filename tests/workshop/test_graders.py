@@ -47,9 +47,10 @@ class Heard:
         self.outcomes: list[tuple[str, Outcome]] = []
         self._lock = threading.Lock()
 
-    def __call__(self, ticket: Ticket, outcome: Outcome) -> None:
+    def __call__(self, ticket: Ticket, outcome: Outcome) -> bool:
         with self._lock:
             self.outcomes.append((ticket.learner, outcome))
+        return False
 
 
 @pytest.fixture

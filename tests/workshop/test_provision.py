@@ -189,3 +189,41 @@ def test_closing_waits_for_what_starts_and_starts_nothing_more(make: Make) -> No
     threading.Timer(0.02, gate.set).start()
     work.close()
     assert started == ["ana"]
+
+
+def test_tries_that_had_nothing_to_stand_on_are_not_counted(make: Make) -> None:
+    lost, tries = threading.Event(), []
+
+    def start(learner: str, _lab: str) -> None:
+        tries.append(learner)
+        if lost.is_set():
+            raise EngineError("no answer")
+
+    lost.set()
+    work = make(start, excused=lost.is_set)
+    order = work.want("ana", "x", urgency=0)
+    while len(tries) <= 2 * provision.TRIES:
+        time.sleep(0.001)
+    lost.clear()
+    assert work.wait(5)
+    assert (order.step, order.tries) == (Step.READY, 1)
+
+
+def test_a_start_that_is_forgotten_while_it_fails_is_not_tried_again(make: Make) -> None:
+    begun, gate, tries = threading.Event(), threading.Event(), []
+
+    def start(learner: str, _lab: str) -> None:
+        tries.append(learner)
+        begun.set()
+        gate.wait(5)
+        raise EngineError("no answer")
+
+    work = make(start, workers=1)
+    work.want("ana", "x", urgency=0)
+    assert begun.wait(5)
+    work.forget("ana", "x")
+    gate.set()
+    fine = work.want("ben", "y", urgency=1)
+    while fine.tries < 2:
+        time.sleep(0.001)
+    assert tries.count("ana") == 1

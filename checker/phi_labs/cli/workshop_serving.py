@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import signal
 import sys
@@ -25,10 +26,12 @@ from phi_labs.gateway.local import gateway_folder
 from phi_labs.gateway.log import Log
 from phi_labs.gateway.server import Gateway
 from phi_labs.gateway.sheets import write_sheets
+from phi_labs.lifecycle.state import State
 from phi_labs.model.scorecard import Scorecard
 from phi_labs.records.address import records_url
 from phi_labs.records.store import Records
 from phi_labs.workshop.closing import close
+from phi_labs.workshop.ledger import Now, last_moment, steady
 from phi_labs.workshop.roster import read_roster
 from phi_labs.workshop.scenario import load_scenario
 from phi_labs.workshop.settings import load_settings, workshop_folder
@@ -60,8 +63,9 @@ async def serve(session: Session, workshop_id: str, host: str) -> int:
     with state.lock("gateway", wait=False) as alone:
         if not alone:
             raise UserError("a workshop or gateway runs already on this state directory", "close it first")
-        with Records(records_url(state.root)) as records:
-            workshop = Workshop(installation, records, settings, loaded, roster)
+        now = _steady_clock(state)
+        with Records(records_url(state.root), clock=now) as records:
+            workshop = Workshop(installation, records, settings, loaded, roster, now=now, tell=say)
             key = host_key(state, gateway_folder(state))
             directory = WorkshopDirectory(workshop, rendered)
             gateway = Gateway(directory, key, Bounds(), Log(folder.path / "gateway.log"))
@@ -95,12 +99,20 @@ def close_here(session: Session, workshop_id: str) -> dict[str, Any]:
     with state.lock("gateway", wait=False) as alone:
         if not alone:
             raise UserError("a workshop or gateway runs on this state directory", "end it first")
-        with Records(records_url(state.root)) as records:
-            workshop = Workshop(installation, records, settings, loaded, roster)
-            workshop.recover_attempts()
+        now, tell = _steady_clock(state), session.progress.tell
+        with Records(records_url(state.root), clock=now) as records:
+            workshop = Workshop(installation, records, settings, loaded, roster, now=now, tell=tell)
+            workshop.gradings.settle()
             return closed_data(close(workshop, session.progress.tell))
+
+
+def _steady_clock(state: State) -> Now:
+    """Time limits and events go by it: the machine's clock may be set while the workshop is open."""
+    with Records(records_url(state.root)) as records:
+        return steady(last_moment(records))
 
 
 def say(text: str) -> None:
     """One line of the workshop's log."""
-    print(f"{datetime.now(UTC).isoformat(timespec='seconds')} {text}", file=sys.stdout, flush=True)
+    with contextlib.suppress(OSError):  # a log on a full disk must not end what it tells of
+        print(f"{datetime.now(UTC).isoformat(timespec='seconds')} {text}", file=sys.stdout, flush=True)

@@ -43,6 +43,8 @@ def _head(data: Mapping[str, Any], paint: Any) -> Iterator[str]:
         f"{data['prepared']} labs ready, {data['starting']} starting, {data['waiting_in_all']} waiting; "
         f"{len(data['grading'])} being graded, {data['grading_waits']} waiting"
     )
+    if data.get("trouble"):
+        yield paint(f"{data['trouble']}: starts and gradings wait and go on by themselves", RED)
 
 
 def _table(data: Mapping[str, Any], width: int | None, paint: Any) -> Iterator[str]:

@@ -41,9 +41,9 @@ class Connection:
         if self._api.base_url.startswith("http+docker://"):  # a socket of this machine
             self._api.trust_env = False  # no proxy is between: looking for one costs 1 ms a call
 
-    def reconnected(self) -> Self:
+    def reconnected(self, deadline: float | None = None) -> Self:
         """The same engine over connections of its own, for a forked process or another thread."""
-        return type(self)(self._removal_lock, self.deadline, version=self._api.api_version)
+        return type(self)(self._removal_lock, deadline or self.deadline, version=self._api.api_version)
 
     def info(self) -> dict[str, Any]:
         """The engine's own description (storage driver, versions, memory)."""

@@ -53,7 +53,7 @@ class WorkshopDirectory(InstallationDirectory):
 
     async def labs(self, user: str) -> Sequence[LabView]:
         """The scenario's labs, started or not."""
-        return await self._aside(partial(self._listed, user))
+        return await self._read(partial(self._listed, user))  # also while the engine hangs
 
     def _listed(self, user: str) -> list[LabView]:
         found = []
@@ -67,23 +67,25 @@ class WorkshopDirectory(InstallationDirectory):
 
     def _state_of(self, user: str, lab: str) -> str:
         place = self._workshop.place(user, lab)
-        missing = [] if place.finished else self._workshop.lacking(user, lab)
-        return f"after {', '.join(missing)}" if missing else state_of(self._workshop, place)
+        if missing := [] if place.finished else self._workshop.lacking(user, lab):
+            return f"after {', '.join(missing)}"
+        away = self._workshop.footing.trouble and not place.finished
+        return state_of(self._workshop, place) + (", cannot be reached at the moment" if away else "")
 
     # -- contact -----------------------------------------------------------------------------
 
     async def on_contact(self, user: str, lab: str) -> None:
         """Start the lab or wake it; the first contact starts its time."""
-        await self._aside(partial(self._workshop.enter, user, lab))
+        await self._aside(partial(self._workshop.attendance.enter, user, lab))
         try:
             await super().on_contact(user, lab)
         except BaseException:
-            self._workshop.leave(user, lab)
+            self._workshop.attendance.leave(user, lab)
             raise
 
     async def on_leave(self, user: str, lab: str) -> None:
         """One session ended."""
-        self._workshop.leave(user, lab)
+        self._workshop.attendance.leave(user, lab)
         await super().on_leave(user, lab)
 
     async def console(self, user: str, lab: str, host: str, terminal: str) -> ExecConsole:
@@ -103,9 +105,11 @@ class WorkshopDirectory(InstallationDirectory):
         return await super().act(user, request, say)
 
     async def _graded(self, user: str, request: Request, say: Say) -> int:
-        ticket = await self._aside(partial(self._workshop.grade, user, request.lab))
+        ticket = await self._read(partial(self._workshop.gradings.ask, user, request.lab))
         position = self._workshop.graders.position(user, request.lab)
-        if position > 0 and not request.as_json:
+        if self._workshop.footing.trouble and not request.as_json:
+            say("  the labs cannot be reached at the moment; it is graded once they can\n")
+        elif position > 0 and not request.as_json:
             say(f"  waiting: {position} gradings come first\n")
         done = await asyncio.to_thread(ticket.done.wait, GRADING_PATIENCE)
         outcome = ticket.outcome

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
@@ -26,7 +27,8 @@ from phi_labs.workshop.workshop import Workshop
 
 T = TypeVar("T")
 ROUND = 60.0  # seconds between two rounds of the janitor
-QUICK_ROUND = 5.0  # while labs are over their time or wait for room
+QUICK_ROUND = 5.0  # while labs wait for room
+LOOK_EVERY = 2.0  # seconds between two looks whether the engine is there and the disk has room (2 ms)
 
 
 class Holding:
@@ -81,7 +83,7 @@ class Holding:
             await self._gateway.stop()
             await self._directory.close()
             if not self._closed:
-                await self._aside(self._let_go)
+                await self._aside(self._workshop.let_go)
             self._folder.socket.unlink(missing_ok=True)
         return self._closed
 
@@ -90,21 +92,24 @@ class Holding:
         self._workshop.closing = True
         self._stop.set()
 
-    def _let_go(self) -> None:
-        """What is being started or graded is finished, and on record."""
-        self._workshop.provisioner.close()
-        self._workshop.graders.close()
-
     async def _aside(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def _look_after(self) -> None:
+        """A round of the janitor every minute, and as soon as there is something to stand on again."""
+        next_round = 0.0
         while True:
             try:
-                await self._aside(self._janitor.tick)
+                before = self._workshop.footing.trouble
+                if await self._aside(self._workshop.footing.is_lost):
+                    next_round = 0.0
+                elif before or time.monotonic() >= next_round:
+                    await self._aside(self._janitor.tick)
+                    waiting = self._workshop.provisioner.view().waiting
+                    next_round = time.monotonic() + (QUICK_ROUND if waiting else ROUND)
             except Exception as error:  # a chore's bug must not leave the workshop without a janitor
                 self._tell(f"janitor: {type(error).__name__}: {error}")
-            await asyncio.sleep(QUICK_ROUND if self._workshop.provisioner.view().waiting else ROUND)
+            await asyncio.sleep(LOOK_EVERY)
 
     # -- commands ----------------------------------------------------------------------------
 
@@ -121,7 +126,7 @@ class Holding:
 
     async def _grade(self, request: dict[str, Any], say: Say) -> Any:
         chosen = await self._aside(partial(self._to_grade, request.get("who", ""), request.get("lab", "")))
-        tickets = [await self._aside(partial(self._workshop.grade, *key)) for key in chosen]
+        tickets = [await self._aside(partial(self._workshop.gradings.ask, *key)) for key in chosen]
         results = await asyncio.gather(*(self._await(ticket, say) for ticket in tickets))
         return {"graded": list(results)}
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from phi_labs.engine.docker import LABEL_PREFIX, ContainerSummary
-from phi_labs.errors import EngineError, MissingObject, UserError
+from phi_labs.errors import EngineError, MachineDown, MissingObject, UserError
 from phi_labs.interrupts import held
 from phi_labs.lifecycle.accounts import Accounts
 from phi_labs.lifecycle.installation import Installation
@@ -127,26 +127,58 @@ def need_live_run(installation: Installation, lab: str, trainee: str) -> Run:
     """The run, with all its machines up (a paused one is resumed).
 
     Raises:
-        UserError: there is none, or a machine was stopped or removed from outside.
+        UserError: there is none, or a machine was removed from outside.
+        MachineDown: a machine was stopped.
     """
     run = need_run(installation, lab, trainee)
     for host, container in run.containers.items():
         try:
             state = installation.engine.inspect(container)
         except MissingObject as error:
-            raise UserError(
-                f"machine {host} of your run of {lab} was removed from outside",
-                f"phi-labs reset {lab} makes a fresh one (what you changed on it is gone; attempts are kept)",
-            ) from error
+            raise _removed_from_outside(lab, host) from error
         if state.status == "paused":
             installation.engine.unpause(container)
         elif not state.running:
             reason = "ran out of memory" if state.oom_killed else "was stopped from outside"
-            raise UserError(
+            raise MachineDown(
                 f"machine {host} of your run of {lab} {reason}",
                 f"phi-labs start {lab} starts it again with everything you changed",
             )
     return run
+
+
+def _removed_from_outside(lab: str, host: str) -> UserError:
+    return UserError(
+        f"machine {host} of your run of {lab} was removed from outside",
+        f"phi-labs reset {lab} makes a fresh one (what you changed on it is gone; attempts are kept)",
+    )
+
+
+def resume_run(installation: Installation, lab: str, trainee: str) -> Run:
+    """Bring a run's own machines up again as they are; never a fresh one.
+
+    Raises:
+        UserError: there is no run, or a machine was removed.
+    """
+    with _run_lock(installation, lab, trainee):
+        run = need_run(installation, lab, trainee)
+        if not _resume(installation, run):
+            raise _removed_from_outside(lab, next(iter(run.containers), "one"))
+    return run
+
+
+def is_gone(installation: Installation, lab: str, trainee: str) -> bool:
+    """Whether a machine of a saved run was removed from outside; False while somebody works on the run."""
+    with installation.state.lock(_run_lock_name(lab, trainee), wait=False) as free:
+        known = installation.state.load_run(trainee, lab)
+        if not free or known is None:
+            return False
+        try:
+            for container in known.containers.values():
+                installation.engine.inspect(container)
+        except MissingObject:
+            return True
+    return False
 
 
 @dataclass(frozen=True)
@@ -313,7 +345,11 @@ def _clean_up_after_failure(installation: Installation, run: Run) -> None:
 
 
 def _run_lock(installation: Installation, lab: str, trainee: str) -> AbstractContextManager[bool]:
-    return installation.state.lock(f"run-{slug(trainee)}-{lab}")
+    return installation.state.lock(_run_lock_name(lab, trainee))
+
+
+def _run_lock_name(lab: str, trainee: str) -> str:
+    return f"run-{slug(trainee)}-{lab}"
 
 
 def _same_entity(known: Run, entity: Entity | None) -> None:

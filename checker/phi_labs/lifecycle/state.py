@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from phi_fixtures.manifest import Manifest
-from phi_labs.errors import UserError
+from phi_labs.errors import StateUnwritable, UserError
 from phi_labs.model.run import Run
 from phi_labs.model.trainee import slug
 
@@ -115,7 +115,7 @@ class State:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._identity = self._read_identity()
         except OSError as error:
-            raise UserError(
+            raise StateUnwritable(
                 f"cannot use the state directory {root}: {error.strerror}",
                 "free space there, or name another one: PHI_LABS_STATE=/path",
             ) from error
@@ -331,7 +331,7 @@ class State:
             for folder in reversed(missing):
                 folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
-            raise UserError(
+            raise StateUnwritable(
                 f"cannot make {path}: {error.strerror}",
                 "free space there, or name another state directory: PHI_LABS_STATE=/path",
             ) from error
@@ -346,8 +346,9 @@ class State:
                 file.write(text)
             temporary.replace(path)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise UserError(
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise StateUnwritable(
                 f"cannot write {path}: {error.strerror}",
                 "free space there, or name another state directory: PHI_LABS_STATE=/path",
             ) from error

@@ -133,6 +133,14 @@ class Probe:
         """Make the pristine listing of image ``key`` known, walking ``pid`` (pristine!) if needed."""
         return bool(self.must("baseline", key=key, pid=pid, seconds=WALK_DEADLINE)["known"])
 
+    def occupied(self, pid: int, key: str) -> int | None:
+        """Bytes that a machine has written since image ``key``, as the disk has them; None if unknown.
+
+        Unlike the engine's own figure, holes count for nothing.
+        """
+        answer = self.ask("occupied", pid=pid, key=key, generation="", seconds=WALK_DEADLINE)
+        return None if "refused" in answer or answer["cut"] else int(answer["bytes"])
+
     def capture(self, pid: int, key: str, sink: BinaryIO, *, seconds: float = WALK_DEADLINE) -> CaptureResult:
         """Write the archive of everything that changed since image ``key`` to ``sink``."""
         limits = {"limit_bytes": CAPTURE_BYTES, "limit_entries": CAPTURE_ENTRIES}

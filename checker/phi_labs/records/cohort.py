@@ -130,7 +130,9 @@ def _record(person: _Person, labs: tuple[str, ...], rule: CountRule, mark: int) 
 
 def _result(person: _Person, lab: str, rule: CountRule, mark: int) -> LabResult:
     place = person.places.get(lab, _Place())
-    attempts = tuple(_with_lateness(attempt, place.due_at) for attempt in place.attempts)
+    # By number: one that was kept when the program was killed may be recorded after later ones.
+    in_order = sorted(place.attempts, key=lambda attempt: attempt.number)
+    attempts = tuple(_with_lateness(attempt, place.due_at) for attempt in in_order)
     best = counted(attempts, rule)
     score = place.override if place.override is not None else best.scorecard.score if best else None
     passed = score is not None and score >= mark

@@ -51,6 +51,7 @@ class Admission:
         limits: lab id -> memory limits of its hosts in bytes, together.
         capacity: labs that may be there at once; ``live`` counts them.
         room: asked before each start.
+        footing: what everything lacks at the moment, in words; nothing while all is well.
     """
 
     def __init__(
@@ -60,14 +61,18 @@ class Admission:
         capacity: int,
         live: Callable[[], int],
         room: Callable[[], Room],
+        footing: Callable[[], str] = lambda: "",
     ) -> None:
         self._limits = limits
         self._capacity = capacity
         self._live = live
         self._room = room
+        self._footing = footing
 
     def __call__(self, lab: str) -> str:
         """Empty when the lab may start."""
+        if trouble := self._footing():
+            return trouble
         if (live := self._live()) >= self._capacity:
             return f"{live} labs are up, as many as the scenario allows (capacity)"
         room = self._room()

@@ -13,6 +13,9 @@ from datetime import UTC, datetime, timedelta
 from phi_labs.records.event import Event, Kind
 
 FIRST_CONTACT = "first-contact"
+MACHINE_GONE = "machine-gone"
+TIME_OVER = "time"
+DISK_OVER = "disk"
 
 
 @dataclass
@@ -27,7 +30,7 @@ class Place:
         failed: attempts since then.
         trouble: why the last grading gave no verdict; empty after one that did.
         finished: why no more is graded ("time", "closed", ...); empty while it goes on.
-        retry: the seed number in use.
+        attempts_before: highest number of an attempt when its machines first came up; None before that.
     """
 
     learner: str
@@ -44,6 +47,7 @@ class Place:
     rescued: bool = False
     trouble: str = ""
     finished: str = ""
+    attempts_before: int | None = None
     numbers: set[int] = field(default_factory=set)
 
     def stuck(self, now: datetime, after: timedelta) -> bool:
@@ -113,13 +117,20 @@ def _assigned(board: Board, event: Event, _at: datetime) -> None:
 
 
 def _started(board: Board, event: Event, at: datetime) -> None:
-    _place(board, event).started_at = at
+    place = _place(board, event)
+    place.started_at = at
+    if place.attempts_before is None:
+        place.attempts_before = event.data.get("attempts_before")
 
 
 def _session(board: Board, event: Event, at: datetime) -> None:
-    if event.data["what"] == FIRST_CONTACT and event.data.get("lab"):
-        place = _place(board, event)
+    if not event.data.get("lab"):
+        return
+    place = _place(board, event)
+    if event.data["what"] == FIRST_CONTACT:
         place.contacted_at = place.contacted_at or at
+    elif event.data["what"] == MACHINE_GONE:
+        place.started_at = None
 
 
 def _hint(board: Board, event: Event, _at: datetime) -> None:
@@ -133,9 +144,11 @@ def _rescue(board: Board, event: Event, _at: datetime) -> None:
 def _graded(board: Board, event: Event, at: datetime) -> None:
     place = _place(board, event)
     score = int(event.data["scorecard"]["score"])
-    place.numbers.add(int(event.data["number"]))
+    number = int(event.data["number"])
+    if number > max(place.numbers, default=0):  # one that was found late is not the last one
+        place.score, place.trouble = score, ""
+    place.numbers.add(number)
     place.attempts += 1
-    place.score, place.trouble = score, ""
     if score > place.best:
         place.best, place.gained_at, place.failed = score, at, 0
     else:
@@ -155,7 +168,7 @@ def _extended(board: Board, event: Event, _at: datetime) -> None:
         place = board.place(event.subject, lab)
         if place.due_at is not None:
             place.due_at += timedelta(minutes=int(event.data["minutes"]))
-        if place.finished == "time":
+        if place.finished in {TIME_OVER, DISK_OVER}:
             place.finished = ""
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from phi_labs.errors import PhiLabsError, UserError
+from phi_labs.errors import EngineError, PhiLabsError, UserError
 from phi_labs.lifecycle.pool import remove_spares
 from phi_labs.lifecycle.runs import stop_run
 from phi_labs.records.event import Kind
@@ -19,6 +20,8 @@ from phi_labs.workshop.workshop import Workshop
 
 CLOSED = "closed"
 STOPPERS = 4
+LOOK_EVERY = 2.0  # seconds
+PATIENCE = 60.0  # seconds for an engine that went away in the middle
 
 
 @dataclass(frozen=True)
@@ -40,14 +43,19 @@ def close(workshop: Workshop, tell: Callable[[str], None] = lambda _line: None) 
     """Grade what was begun, record the end, write the head file, remove every machine.
 
     Doing it again after a kill goes on where it stopped: a lab with its final grade is not graded again.
+
+    Raises:
+        EngineError: the engine does not answer, or nothing can be written; it is not closed yet.
+        RecordsError: what was graded cannot be recorded; it is not closed yet.
     """
+    if workshop.footing.is_lost():
+        raise _not_closed(workshop)
     workshop.closing = True
     workshop.provisioner.close()
     tickets = _final_grades(workshop)
     tell(f"final grades: {len(tickets)}")
-    for ticket in tickets:
-        ticket.done.wait()
-    workshop.graders.wait()  # our own trouble is tried once more
+    _await_gradings(workshop)
+    workshop.gradings.settle()
     workshop.graders.close()
     if workshop.board.closed_at is None:
         workshop.note(Kind.WORKSHOP_CLOSED)
@@ -63,6 +71,25 @@ def close(workshop: Workshop, tell: Callable[[str], None] = lambda _line: None) 
     return Closed(len(graded), ungraded, left, head)
 
 
+def _await_gradings(workshop: Workshop) -> None:
+    """Until everything is graded; what has nothing to stand on any more is not waited for without end."""
+    lost_since: float | None = None
+    while not workshop.graders.wait(LOOK_EVERY):
+        if not workshop.footing.is_lost():
+            lost_since = None
+        elif lost_since is None:
+            lost_since = time.monotonic()
+        elif time.monotonic() - lost_since > PATIENCE:
+            raise _not_closed(workshop)
+
+
+def _not_closed(workshop: Workshop) -> EngineError:
+    return EngineError(
+        f"the workshop is not closed yet: {workshop.footing.trouble}",
+        "nothing is lost; once that is mended, phi-labs workshop close again",
+    )
+
+
 def _final_grades(workshop: Workshop) -> list[Ticket]:
     """A final grade for every lab that somebody entered; one that nobody entered has nothing to grade."""
     tickets = []
@@ -70,7 +97,7 @@ def _final_grades(workshop: Workshop) -> list[Ticket]:
         if place.finished or place.started_at is None or place.contacted_at is None:
             continue
         with suppress(UserError):
-            tickets.append(workshop.grade(place.learner, place.lab, final=CLOSED))
+            tickets.append(workshop.gradings.ask(place.learner, place.lab, final=CLOSED))
     return tickets
 
 

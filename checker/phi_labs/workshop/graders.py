@@ -63,7 +63,7 @@ class Ticket:
     broken: int = 0  # how often the process under it was killed
 
 
-Finished = Callable[[Ticket, Outcome], None]
+Finished = Callable[[Ticket, Outcome], bool]
 
 
 class Graders:
@@ -72,7 +72,8 @@ class Graders:
     Args:
         state, content: of the installation whose runs are graded.
         workers: processes; grading is bound by the processor.
-        finished: called with every outcome, in a thread of the pool, before whoever waits is told.
+        finished: called with every outcome, in a thread of the pool, before whoever waits is told; says
+            whether it is to be done once more.
         hints_cost: whether hints cost the points that the lab says.
     """
 
@@ -93,6 +94,8 @@ class Graders:
         self._queue: FairQueue[str, str] = FairQueue()
         self._tickets: dict[tuple[str, str], Ticket] = {}
         self._busy: set[tuple[str, str]] = set()
+        self._held = ""
+        self._parked: list[Ticket] = []
         self._ended = False
         self._pool = self._fresh_pool()
 
@@ -105,6 +108,16 @@ class Graders:
             self._queue.put(learner, lab, first=first)
         self._hand_out()
         return ticket
+
+    def hold(self, reason: str) -> None:
+        """Begin nothing for that reason; with none, go on: what was cut off is done once more."""
+        with self._lock:
+            self._held = reason
+            parked = [] if reason else self._parked
+            self._parked = self._parked if reason else []
+        for ticket in parked:
+            self._begin(ticket)
+        self._hand_out()
 
     def position(self, learner: str, lab: str) -> int:
         """How many gradings come first; -1 when it does not wait."""
@@ -129,9 +142,13 @@ class Graders:
             return self._lock.wait_for(lambda: not len(self._queue) and not self._busy, seconds)
 
     def close(self) -> None:
-        """Begin no more; wait for what is graded; end the processes."""
+        """Begin no more; wait for what is graded; end the processes. What is held is not waited for."""
         with self._lock:
             self._ended = True
+            parked, self._parked = self._parked, []
+        for ticket in parked:
+            self._end(ticket, Outcome(reason=f"not graded: {self._held}", ours=True))
+        with self._lock:
             self._lock.wait_for(lambda: not self._busy, DEADLINE)
         self._pool.shutdown(wait=True, cancel_futures=True)
 
@@ -165,7 +182,7 @@ class Graders:
     def _next(self) -> Ticket | None:
         """The next that may be graded now: a run that is being graded waits for its end."""
         with self._lock:
-            if self._ended or len(self._busy) >= self._workers:
+            if self._ended or self._held or len(self._busy) >= self._workers:
                 return None
             for key in list(self._queue):
                 if key not in self._busy:
@@ -185,15 +202,31 @@ class Graders:
             outcome = Outcome(reason="the grading process was killed", ours=True)
         except Exception as error:  # whatever it is, whoever waits must hear of it
             outcome = Outcome(reason=f"{type(error).__name__}: {error}", ours=True)
+        again = False
         try:
-            self._finished(ticket, outcome)
+            again = self._finished(ticket, outcome)
         finally:
-            with self._lock:
-                self._busy.discard((ticket.learner, ticket.lab))
-                self._lock.notify_all()
-            ticket.outcome = outcome
-            ticket.done.set()
-            self._hand_out()
+            if not again or not self._repeated(ticket):
+                self._end(ticket, outcome)
+
+    def _repeated(self, ticket: Ticket) -> bool:
+        """Have it done once more, now or when nothing is held; False when nothing more is begun."""
+        with self._lock:
+            if self._ended:
+                return False
+            if self._held:
+                self._parked.append(ticket)
+                return True
+        self._begin(ticket)
+        return True
+
+    def _end(self, ticket: Ticket, outcome: Outcome) -> None:
+        with self._lock:
+            self._busy.discard((ticket.learner, ticket.lab))
+            self._lock.notify_all()
+        ticket.outcome = outcome
+        ticket.done.set()
+        self._hand_out()
 
 
 # -- in a process of the pool ----------------------------------------------------------------
@@ -226,7 +259,7 @@ def _installation(state: Path, content: Path | None) -> Any:
     return Installation(State(state), content=content)
 
 
-def _fingerprint(seed: bytes) -> str:
+def fingerprint(seed: bytes) -> str:
     """Tells seeds apart, and gives none away: keys of machines and personas derive from them."""
     return hashlib.sha256(b"seed " + seed).hexdigest()[:16]
 
@@ -235,9 +268,10 @@ def grade_one(
     state: Path, content: Path | None, learner: str, lab_id: str, *, hints_cost: bool = True
 ) -> Outcome:
     """Grade one run; trouble becomes the outcome's reason."""
-    from phi_labs.errors import UserError  # noqa: PLC0415
+    from phi_labs.errors import MachineDown, StateUnwritable, UserError  # noqa: PLC0415
     from phi_labs.grading.grade import grade_run  # noqa: PLC0415 - pytest, paramiko
     from phi_labs.grading.job import Terms  # noqa: PLC0415
+    from phi_labs.lifecycle.runs import resume_run  # noqa: PLC0415
     from phi_labs.model.content import find_lab  # noqa: PLC0415
 
     began = time.monotonic()
@@ -245,16 +279,25 @@ def grade_one(
     try:
         lab = find_lab(lab_id, content)
         terms = Terms(assurance="supervised", hints_cost=hints_cost)
-        graded = grade_run(installation, lab, learner, background=False, terms=terms)
+        try:
+            graded = grade_run(installation, lab, learner, background=False, terms=terms)
+        except MachineDown:  # by an engine that was restarted, a reboot: everybody's work is still there
+            resume_run(installation, lab_id, learner)
+            graded = grade_run(installation, lab, learner, background=False, terms=terms)
         run = installation.state.load_run(learner, lab_id)
         return Outcome(
             number=graded.number,
             scorecard=graded.scorecard.to_data(),
             submission=submission_hash(graded.folder / "submission"),
-            seed=_fingerprint(installation.state.seed(learner, lab_id, run.retry)) if run else "",
+            seed=fingerprint(installation.state.seed(learner, lab_id, run.retry)) if run else "",
             seconds=round(time.monotonic() - began, 3),
         )
+    except StateUnwritable as error:  # nobody's mistake who is graded
+        return Outcome(reason=error.message, ours=True, seconds=round(time.monotonic() - began, 3))
     except UserError as error:
         return Outcome(reason=error.message, seconds=round(time.monotonic() - began, 3))
+    except OSError as error:
+        reason = f"cannot write what was handed in: {error.strerror}"
+        return Outcome(reason=reason, ours=True, seconds=round(time.monotonic() - began, 3))
     except PhiLabsError as error:
         return Outcome(reason=error.message, ours=True, seconds=round(time.monotonic() - began, 3))

@@ -88,21 +88,24 @@ class Provisioner:
         admit: asked with a lab id before each start; says in words what it lacks, nothing when it may start.
         workers: how many starts run side by side (starts are bound by the engine's processor: about 4).
         told: called when an order is ready or has failed, in the worker's thread.
+        excused: asked when a start failed whether nothing could have been started; that try is not counted.
         clock: seconds, monotonic.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what decides a start
         self,
         start: Start,
         *,
         admit: Admit = lambda _lab: "",
         workers: int = 4,
         told: Told = lambda _order: None,
+        excused: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._start = start
         self._admit = admit
         self._told = told
+        self._excused = excused
         self._clock = clock
         self._lock = threading.Condition()
         self._orders: dict[tuple[str, str], Order] = {}
@@ -198,7 +201,13 @@ class Provisioner:
             else:
                 self._finished(order, self._clock() - began)
             if order.step in {Step.READY, Step.FAILED}:
-                self._told(order)
+                self._tell(order)
+
+    def _tell(self, order: Order) -> None:
+        try:
+            self._told(order)
+        except PhiLabsError as error:  # what cannot be told must not end the worker
+            order.reason = order.reason or error.message
 
     def _next(self) -> Order | None:
         with self._lock:
@@ -243,14 +252,16 @@ class Provisioner:
             self._lock.notify_all()
 
     def _failed(self, order: Order, reason: str) -> None:
+        excused = self._excused()
         with self._lock:
             order.reason = reason
+            order.tries -= excused
             if order.tries >= TRIES or self._ended:
                 order.step = Step.FAILED
                 order.done.set()
             else:
                 order.step = Step.RETRYING
-                order.not_before = self._clock() + FIRST_PAUSE * 2 ** (order.tries - 1)
-                self._heap.append(order.wanted)
-                heapq.heapify(self._heap)
+                order.not_before = self._clock() + FIRST_PAUSE * 2 ** max(0, order.tries - 1)
+                if self._orders.get(order.wanted.key) is order:  # not forgotten meanwhile
+                    heapq.heappush(self._heap, order.wanted)
             self._lock.notify_all()

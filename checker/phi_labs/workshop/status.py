@@ -21,6 +21,7 @@ def status_of(workshop: Workshop) -> dict[str, Any]:
         "opened_at": _text(board.opened_at),
         "closed_at": _text(board.closed_at),
         "closing": workshop.closing,
+        "trouble": workshop.footing.trouble,
         "labs": list(workshop.labs),
         "learners": len(board.learners),
         "present": sum(count > 0 for count in workshop.presence.sessions.values()),

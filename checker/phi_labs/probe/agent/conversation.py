@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 
 from phi_labs.probe.agent.capture import answer_capture
-from phi_labs.probe.agent.changes import answer_baseline, answer_changes
+from phi_labs.probe.agent.changes import answer_baseline, answer_changes, answer_occupied
 from phi_labs.probe.agent.fingerprints import answer_fingerprints
 from phi_labs.probe.agent.kernel import Ended, Refused
 from phi_labs.probe.agent.memory import Memory
@@ -41,6 +41,7 @@ ANSWERS: dict[str, Callable[[Memory, Json], Json]] = {
     "hello": answer_hello,
     "list": answer_list,
     "listeners": answer_listeners,
+    "occupied": answer_occupied,
     "processes": answer_processes,
     "read": answer_read,
     "root": answer_root,
