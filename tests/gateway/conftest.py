@@ -216,6 +216,7 @@ class FakeDirectory:
     consoles: list[FakeConsole] = field(default_factory=list)
     slow: asyncio.Event | None = None
     finished: list[str] = field(default_factory=list)
+    tale: str = ""
 
     async def user(self, name: str) -> User | None:
         return self.users.get(name)
@@ -226,6 +227,9 @@ class FakeDirectory:
             for (owner, lab), hosts in self.machines.items()
             if owner == user
         ]
+
+    async def story(self, user: str) -> str:
+        return self.tale
 
     async def target(self, user: str, lab: str, host: str) -> Target:
         return self.machines[(user, lab)][host].target()

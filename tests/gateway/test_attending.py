@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 
 from phi_labs.gateway.attending import WorkshopDirectory
+from phi_labs.gateway.commands import Speaker, parse_command
 from phi_labs.gateway.directory import Request, Verb
 from phi_labs.gateway.errands import Errands
 from phi_labs.lifecycle.installation import Installation
 from phi_labs.lifecycle.state import State
 from phi_labs.model.content import find_lab
+from phi_labs.workshop.board import Place
+from phi_labs.workshop.scenario import load_scenario
 
 TAKES_A_HINT = """
 import os, sys
@@ -63,3 +66,63 @@ def test_where_hints_are_free_the_learner_is_told_no_price(
     costs = [0, 0] if said_so else [hint.cost for hint in objective.hints[:2]]
     assert [(item["subject"], item["cost"]) for item in noted] == [("anna", cost) for cost in costs]
     assert said_so or costs[1] > 0
+
+
+SCENARIO = """\
+id: autumn
+title: Autumn
+summary: Two labs.
+trigger: annual
+entity: ce
+story: |
+  # A week at {{ party.name }}
+  Begin with {{ labs[0].title }}.
+labs:
+  - {id: log-access, minutes: 45}
+  - {id: temp-phi, after: [log-access]}
+minutes: 90
+"""
+
+
+def directory_of(tmp_path: Path) -> WorkshopDirectory:
+    """The directory of a workshop in which nobody has begun anything."""
+    path = tmp_path / "autumn.yml"
+    path.write_text(SCENARIO)
+    loaded = load_scenario(path, None)
+    workshop: Any = SimpleNamespace(
+        installation=Installation(State(tmp_path / "state")),
+        settings=SimpleNamespace(organisation=""),
+        loaded=loaded,
+        entity_of=lambda _user: "ce",
+        place=Place,
+        lacking=lambda _user, lab: ["log-access"] if lab == "temp-phi" else [],
+        provisioner=SimpleNamespace(order=lambda *_: None),
+    )
+    return WorkshopDirectory(workshop, lambda _card, _request: "")
+
+
+def told(directory: WorkshopDirectory, *lines: str) -> str:
+    """What a learner reads after these commands."""
+    said: list[str] = []
+
+    async def run() -> None:
+        for line in lines:
+            command = parse_command(line)
+            assert command is not None
+            await Speaker(directory, "anna", said.append).run(command)
+        await directory.close()
+
+    asyncio.run(run())
+    return "".join(said)
+
+
+def test_learners_read_the_story_that_the_scenario_tells(tmp_path: Path) -> None:
+    said = told(directory_of(tmp_path), "story")
+    assert said == "# A week at Mercy Valley Health\nBegin with Close the EHR access log.\n"
+
+
+def test_a_limit_that_does_not_run_yet_is_no_time_without_limit(tmp_path: Path) -> None:
+    said = told(directory_of(tmp_path), "time", "labs")
+    assert "log-access: 45 min once you log in" in said
+    assert "temp-phi: 90 min once you log in" in said  # the limit of all labs
+    assert "no time limit" not in said

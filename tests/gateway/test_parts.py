@@ -281,6 +281,11 @@ def test_advice_is_in_the_words_of_the_gateway() -> None:
     assert translated("Next: phi-labs hint log-access --trainee 'Ana Ruiz'") == "Next: hint log-access"
 
 
+def test_options_that_only_the_command_line_has_are_not_advised() -> None:
+    said = "phi-labs grade temp-phi first; --force reads it all the same"
+    assert translated(said) == "grade temp-phi first"
+
+
 def test_time_left_in_words() -> None:
     now = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 

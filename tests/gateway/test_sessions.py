@@ -356,6 +356,19 @@ def test_the_menu_lists_labs_and_carries_out_commands(world: World) -> None:
         terminal.close()
 
 
+def test_the_menu_says_where_the_story_is_if_there_is_one(world: World) -> None:
+    assert b"There is none" in world.run("alice", "story").stdout
+    world.directory.tale = "# A week\n"
+    terminal = Terminal(world.ssh("alice", options=["-tt"]))
+    try:
+        terminal.until("What this is about, and where to begin: story")
+        terminal.until("phi-labs> ")
+        terminal.type("story\r")
+        terminal.until("# A week")
+    finally:
+        terminal.close()
+
+
 def test_a_shell_of_the_menu_comes_back_to_the_menu(world: World) -> None:
     terminal = Terminal(world.ssh("alice", options=["-tt"]))
     try:

@@ -249,9 +249,10 @@ def wait_until_prepared(
         if clock() - began >= WAIT_DEADLINE:
             return f"it takes longer than {WAIT_DEADLINE / 60:.0f} minutes"
         held = f"; {now['held_by']}" if now["held_by"] else ""
+        left = f" (about {now['seconds_left']:.0f} s)" if now["seconds_left"] else ""
         tell(
-            f"{now['prepared']} labs ready, {now['starting']} starting, {now['waiting_in_all']} waiting "
-            f"(about {now['seconds_left']:.0f} s){held}"
+            f"{now['prepared']} labs ready, {now['starting']} starting, "
+            f"{now['waiting_in_all']} waiting{left}{held}"
         )
         pause(LOOK_EVERY)
     return ""

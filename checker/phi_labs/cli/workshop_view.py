@@ -126,7 +126,7 @@ def _remarks(data: Mapping[str, Any], paint: Any) -> Iterator[str]:
     yield ""
     if data["held_by"]:
         yield paint(f"starts wait: {data['held_by']}", YELLOW)
-    if data["waiting_in_all"]:
+    if data["waiting_in_all"] and data["seconds_left"]:
         yield f"the queue is done in about {data['seconds_left']:.0f} s"
     if data["failed_starts"]:
         yield paint(f"{data['failed_starts']} labs could not be started: reset tries again", RED)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 from phi_labs.errors import NotGraded, UserError
 from phi_labs.gateway.directory import LabView, Message, Request, Say, User, Verb
 from phi_labs.gateway.local import ExecConsole, InstallationDirectory, gateway_folder
 from phi_labs.gateway.users import Users
 from phi_labs.lifecycle.state import State
+from phi_labs.model.organisation import load_organisation
 from phi_labs.model.scorecard import Scorecard
 from phi_labs.records.event import Kind
+from phi_labs.workshop.scenario import story
 from phi_labs.workshop.status import state_of
 from phi_labs.workshop.workshop import Workshop
 
@@ -62,8 +65,23 @@ class WorkshopDirectory(InstallationDirectory):
             score = "" if place.score is None else f"{place.score} of 100"
             hosts = tuple(host.name for host in lab.hosts)
             state = self._state_of(user, lab.id)
-            found.append(LabView(lab.id, lab.title, state, hosts, place.due_at, score))
+            minutes = 0 if place.finished else self._limit(lab.id)
+            found.append(LabView(lab.id, lab.title, state, hosts, place.due_at, score, minutes))
         return found
+
+    def _limit(self, lab: str) -> int:
+        """Minutes that a lab may take: its own limit, or that for all labs where that is shorter."""
+        scenario = self._workshop.loaded.scenario
+        return min((limit for limit in (scenario.step(lab).minutes, scenario.minutes) if limit), default=0)
+
+    async def story(self, user: str) -> str:
+        """What the scenario tells a learner first."""
+        return await self._aside(partial(self._told, user))
+
+    def _told(self, user: str) -> str:
+        named = self._workshop.settings.organisation
+        organisation = load_organisation(Path(named) if named else None)
+        return story(self._workshop.loaded, organisation, self._workshop.entity_of(user))
 
     def _state_of(self, user: str, lab: str) -> str:
         place = self._workshop.place(user, lab)

@@ -22,6 +22,7 @@ from phi_labs.gateway.words import (
 
 _OPTIONS = {"--json": "as_json", "--yes": "yes", "-y": "yes", "--full": "full"}
 _TAKEN = {
+    "story": set(),
     "labs": {"as_json"},
     "status": {"as_json"},
     "time": {"as_json"},
@@ -124,6 +125,7 @@ class Speaker:
             PhiLabsError: whatever stood in the way.
         """
         answers: dict[str, Callable[[Command], Awaitable[int]]] = {
+            "story": self._story,
             "labs": self._labs,
             "status": self._labs,
             "time": self._time,
@@ -144,6 +146,11 @@ class Speaker:
         )
         say = self.say if command.as_json else lambda text: self.say(translated(text))
         return await self.directory.act(self.user, request, say)
+
+    async def _story(self, _command: Command) -> int:
+        told = await self.directory.story(self.user)
+        self.say(told.rstrip() + "\n" if told.strip() else "  There is none; `brief LAB` tells the task.\n")
+        return 0
 
     async def _labs(self, command: Command) -> int:
         labs = await self.directory.labs(self.user)

@@ -30,7 +30,8 @@ class LabView:
     Attributes:
         state: in a word or two: ``ready``, ``paused``, ``waiting, 3rd in the queue``.
         hosts: its machines; the first one is meant when none is named.
-        due_at: when time is up (aware); None when there is no limit.
+        due_at: when time is up (aware); None when there is no limit, or it does not run yet.
+        minutes: how long the lab may take once its time runs; 0 when there is no limit.
         score: of the last grading, in words; empty before the first one.
     """
 
@@ -40,6 +41,7 @@ class LabView:
     hosts: tuple[str, ...]
     due_at: datetime | None = None
     score: str = ""
+    minutes: int = 0
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,9 @@ class Directory(Protocol):
 
     async def labs(self, user: str) -> Sequence[LabView]:
         """The trainee's own labs in their order; whatever is not listed does not exist for them."""
+
+    async def story(self, user: str) -> str:
+        """What a trainee reads before any lab, as Markdown; empty where nobody wrote one."""
 
     async def target(self, user: str, lab: str, host: str) -> Target:
         """How to reach a machine of a listed lab."""

@@ -16,6 +16,7 @@ from phi_labs.gateway.words import lab_list, message_text, problem
 
 PROMPT = "phi-labs> "
 HINT = "Type a command: brief, shell, hint, grade, rescue, debrief, time, messages, help, quit.\n"
+STORY = "What this is about, and where to begin: story\n"
 RESCUE = "Every later scorecard of this run will say that the rescue console was used. Open it? [y/N] "
 SHOWN_AT_FIRST = 3  # messages
 
@@ -68,6 +69,8 @@ class Menu:
             found = [item for item in await self._directory.messages(0) if item.concerns(self._user)]
             for message in found[-SHOWN_AT_FIRST:]:
                 self._door.say(f"\n{message_text(message)}\n")
+            if await self._directory.story(self._user):
+                self._door.say(f"\n{STORY}")
         self._door.say("\n" + HINT)
 
     async def _one(self, line: str) -> bool:

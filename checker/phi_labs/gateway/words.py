@@ -13,6 +13,7 @@ from phi_labs.gateway.names import printable
 USAGE = """\
 In the menu, or behind ssh:   ssh -p PORT {user}@HOST COMMAND
 
+  story                             what this workshop is about
   labs [--json]                     your labs, their state, the time left
   brief LAB [--json]                the task
   shell LAB [HOST]                  log in (in the menu)
@@ -30,6 +31,7 @@ A machine of a lab that has several:                       ssh -p PORT {user}+LA
 # The command line's own advice, in the words of whoever has no command line of phi-labs.
 _TYPED = re.compile(r"phi-labs ((?:brief|hint|grade|debrief|rescue|shell|labs)\b)")
 _OTHERS = re.compile(r"""[ \t]--trainee (?:'[^']*'|"[^"]*"|\S+)""")
+_FORCED = re.compile(r"; --force reads it all the same")  # an option that only the command line has
 _HOUR = 3600
 
 
@@ -51,13 +53,13 @@ def problem(error: PhiLabsError) -> str:
 
 def translated(text: str) -> str:
     """The command line's text without what only its own users can type."""
-    return _OTHERS.sub("", _TYPED.sub(r"\1", text))
+    return _FORCED.sub("", _OTHERS.sub("", _TYPED.sub(r"\1", text)))
 
 
 def time_left(lab: LabView, now: datetime | None = None) -> str:
-    """``43 min left``, ``2 h 5 min left``, ``time is up``; empty without a limit."""
+    """``43 min left``, ``2 h 5 min left``, ``time is up``, ``60 min once you log in``; else empty."""
     if lab.due_at is None:
-        return ""
+        return f"{lab.minutes} min once you log in" if lab.minutes else ""
     seconds = int((lab.due_at - (now or datetime.now(UTC))).total_seconds())
     if seconds <= 0:
         return "time is up"
@@ -92,6 +94,7 @@ def lab_data(lab: LabView, now: datetime | None = None) -> dict[str, object]:
         "machines": list(lab.hosts),
         "due_at": lab.due_at.isoformat() if lab.due_at else None,
         "seconds_left": left,
+        "minutes": lab.minutes or None,
         "score": lab.score or None,
     }
 
