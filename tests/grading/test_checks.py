@@ -379,6 +379,37 @@ def test_rules_on_accounts_and_groups_are_read_as_sshd_does(more: dict[str, list
         assert "Ann" in complaint(checks.assert_let_in, host, "ann", "Ann")
 
 
+PEOPLE = [
+    SimpleNamespace(user="ann", public_key=KEY),
+    SimpleNamespace(user="bob", public_key="ssh-ed25519 AAAAbob bob"),
+    SimpleNamespace(user="svc", public_key=""),
+]
+
+
+@pytest.mark.parametrize(
+    ("line", "own"), [(KEY, True), ("ssh-rsa AAAAnobodys x", True), (f"{KEY}\nssh-rsa AAAAbob b", False)]
+)
+def test_another_personas_key_opens_nothing(line: str, own: bool) -> None:
+    host = machine(files={"/home/ann/.ssh/authorized_keys": f"{line}\n"}, options={"": PLAIN})
+    planted = cast("Planted", SimpleNamespace(personas=PEOPLE))
+    if own:
+        checks.assert_own_keys_only(host, planted)
+    else:
+        said = complaint(checks.assert_own_keys_only, host, planted)
+        assert "/home/ann/.ssh/authorized_keys opens the account ann" in said
+
+
+@pytest.mark.parametrize(
+    "path", ["/home/ann/.bashrc", "/home/ann", "/home", "/home/ann/.ssh", "/etc/ssh/keys"]
+)
+def test_what_somebody_does_at_a_log_in_is_theirs_alone(path: str) -> None:
+    files = {"/home/ann/.bashrc": "x\n"}
+    closed = machine(files=dict(files), options={"": PLAIN}, writable={"ann": [path]})
+    checks.assert_homes_closed(closed, ["ann", "gone"], ["ann", "svc"])
+    opened = machine(files=dict(files), options={"": PLAIN}, writable={"svc": [path]})
+    assert f"svc can change {path}" in complaint(checks.assert_homes_closed, opened, ["ann"], ["svc"])
+
+
 # --- sudo ----------------------------------------------------------------------------------------------
 
 

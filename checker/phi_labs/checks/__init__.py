@@ -21,7 +21,7 @@ from phi_labs.checks.accounts import (
     password_hashes,
     shadow_of,
 )
-from phi_labs.checks.files import text_of, within_reach
+from phi_labs.checks.files import above, text_of, within_reach
 from phi_labs.checks.marks import guard, objective
 from phi_labs.checks.private_keys import MARKS as PRIVATE_KEY_MARKS
 from phi_labs.checks.private_keys import UNKNOWN as UNKNOWN_KEY
@@ -36,8 +36,10 @@ from phi_labs.checks.services import (
     told_processes,
 )
 from phi_labs.checks.sshd import (
+    assert_homes_closed,
     assert_keys_only,
     assert_let_in,
+    assert_own_keys_only,
     key_files,
     keys_of,
     option_word,
@@ -55,9 +57,11 @@ __all__ = [
     "Host",
     "Planted",
     "Record",
+    "above",
     "assert_accounts_distinct",
     "assert_accounts_unchanged",
     "assert_has_read",
+    "assert_homes_closed",
     "assert_keys_only",
     "assert_let_in",
     "assert_no_lent_rights",
@@ -66,6 +70,7 @@ __all__ = [
     "assert_nobody_new_has_a_password",
     "assert_only_ssh_listens",
     "assert_own_groups_only",
+    "assert_own_keys_only",
     "assert_stated",
     "assert_sudo_protects",
     "barred",

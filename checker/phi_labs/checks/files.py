@@ -9,6 +9,7 @@ from phi_labs.grading.host import Host
 
 READ_BYTES = 16 * 1024 * 1024
 GZIP = b"\x1f\x8b"
+EVERYBODYS = frozenset({"/tmp", "/var/tmp"})  # noqa: S108 - named, not used
 
 
 def text_of(host: Host, path: str) -> str:
@@ -37,6 +38,13 @@ def within_reach(
     writable = host.can(user, paths, "write")
     owned = (known[path] if path in known else _owner(host, path) for path in paths)
     return [path for path, can, whose in zip(paths, writable, owned, strict=True) if can or whose == uid]
+
+
+def above(path: str) -> list[str]:
+    """The path, and every folder above it but those that everybody may write and nobody may tidy."""
+    parts = path.split("/")
+    places = ["/".join(parts[:number]) for number in range(2, len(parts) + 1)]
+    return [place for place in places if place not in EVERYBODYS]
 
 
 def _owner(host: Host, path: str) -> int:

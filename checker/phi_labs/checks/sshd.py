@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterable
 from weakref import WeakKeyDictionary
 
-from phi_labs.checks.files import text_of
+from phi_labs.checks.files import above, text_of, within_reach
 from phi_labs.grading.host import Host
+from phi_labs.grading.planted import Planted
 
 Options = dict[str, list[str]]
 MAIN = "/etc/ssh/sshd_config"
@@ -35,6 +36,32 @@ def assert_keys_only(host: Host, users: Iterable[str]) -> None:
     for name in ("authorizedkeyscommand", "trustedusercakeys"):
         values = {value.lower() for value in sometimes(host, name)} - {"none"}
         assert not values, f"sshd also goes by {name} {', '.join(sorted(values))}, under some condition."
+
+
+def assert_own_keys_only(host: Host, planted: Planted) -> None:
+    """No persona's key opens an account but that persona's own."""
+    owners = {item.public_key.split()[1]: item.user for item in planted.personas if item.public_key}
+    for user in host.accounts.users:
+        foreign = {path for path, key in keys_of(host, user) if owners.get(key, user) != user}
+        assert not foreign, f"A key in {', '.join(sorted(foreign))} opens the account {user}: another's."
+
+
+def assert_homes_closed(host: Host, owners: Iterable[str], others: Iterable[str]) -> None:
+    """None of the others can change what these accounts run at a log-in, or who gets in as them."""
+    places = {user: _log_in_places(host, user) for user in owners if host.user(user).exists}
+    for other in others:
+        theirs = sorted({place for user, paths in places.items() if user != other for place in paths})
+        allowed = within_reach(host, other, theirs)
+        assert not allowed, (
+            f"{other} can change {', '.join(allowed[:3])}, and with it what somebody else does."
+        )
+
+
+def _log_in_places(host: Host, user: str) -> set[str]:
+    """Where sshd takes an account's keys from, what stands in its home, and the folders above."""
+    home = host.user(user).home
+    inside = [f"{home}/{name}" for name in host.listing(home)] if home.strip("/") else []
+    return {place for path in (*key_files(host, user), *inside) for place in above(path)}
 
 
 def assert_let_in(host: Host, user: str, who: str) -> None:

@@ -19,6 +19,7 @@ from phi_labs.checks import (
     assert_accounts_distinct,
     assert_accounts_unchanged,
     assert_has_read,
+    assert_homes_closed,
     assert_keys_only,
     assert_let_in,
     assert_no_lent_rights,
@@ -27,10 +28,10 @@ from phi_labs.checks import (
     assert_nobody_new_has_a_password,
     assert_only_ssh_listens,
     assert_own_groups_only,
+    assert_own_keys_only,
     assert_stated,
     assert_sudo_protects,
     guard,
-    key_files,
     keys_of,
     new_accounts,
     objective,
@@ -552,18 +553,28 @@ def test_no_foreign_key_opens_the_reviewers_account_or_root(host, planted):
 
 @objective("no-side-door")
 def test_sshd_takes_keys_from_their_owners_only(host, planted):
-    reviewer = planted.personas["reviewer"].user
     assert_keys_only(host, [*(persona.user for persona in planted.personas), "root"])
-    files = [path for user in (reviewer, "root") for path in key_files(host, user)]
+
+
+@objective("no-side-door")
+def test_nobody_gets_in_with_another_persons_key(host, planted):
+    assert_own_keys_only(host, planted)
+
+
+@objective("no-side-door")
+def test_nobody_decides_what_others_do_at_a_log_in(host, planted):
+    owners = [planted.personas["reviewer"].user, "itops", "root"]
+    assert_homes_closed(host, owners, [user for user, _ in outsiders(host, planted)])
+
+
+@objective("no-side-door")
+def test_nobody_else_can_change_or_remove_records(host, planted):
+    paths = [path for path in trial_of(host, planted).after.paths if path != planted.facts["database"]]
+    logs = sorted({place for path in paths for place in (path, path.rpartition("/")[0])})
+    places = [path for path in logs if not (host.file(path).exists and host.file(path).mode & stat.S_ISVTX)]
     for user, name in outsiders(host, planted):
-        allowed = within_reach(host, user, sorted({place for path in files for place in above(path)}))
-        assert not allowed, f"{name} can change {', '.join(allowed[:3])}, and with it who gets in."
-
-
-def above(path):
-    """The path, and every folder above it."""
-    parts = path.split("/")
-    return ["/".join(parts[:number]) for number in range(2, len(parts) + 1)]
+        allowed = within_reach(host, user, places)
+        assert not allowed, f"{name} can change {allowed[0]}, where look-ups are on record."
 
 
 # --- guards --------------------------------------------------------------------------------------------

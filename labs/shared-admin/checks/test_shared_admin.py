@@ -18,6 +18,7 @@ import pytest
 from phi_labs.checks import (
     PRIVATE_KEY_MARKS,
     UNKNOWN_KEY,
+    above,
     assert_accounts_unchanged,
     assert_has_read,
     assert_keys_only,
@@ -792,13 +793,6 @@ def test_nobody_can_change_the_record(host, planted):
     for user in people(host, planted):
         allowed = within_reach(host, user, places)
         assert not allowed, f"{user} can change {', '.join(allowed[:3])}, where sudo's record is kept."
-
-
-def above(path):
-    """The path, and every folder above it but those that everybody may write and nobody may tidy."""
-    parts = path.split("/")
-    places = ["/".join(parts[:number]) for number in range(2, len(parts) + 1)]
-    return [place for place in places if place not in {"/tmp", "/var/tmp"}]
 
 
 # --- guards --------------------------------------------------------------------------------------------

@@ -18,12 +18,14 @@ import pytest
 from phi_labs.checks import (
     assert_accounts_distinct,
     assert_accounts_unchanged,
+    assert_homes_closed,
     assert_keys_only,
     assert_no_patients_in_records,
     assert_nobody_locked_out,
     assert_nobody_new_has_a_password,
     assert_only_ssh_listens,
     assert_own_groups_only,
+    assert_own_keys_only,
     assert_stated,
     assert_sudo_protects,
     guard,
@@ -625,6 +627,14 @@ def test_no_group_is_anybody_elses_to_open(host):
 def test_nobody_can_become_somebody_else(host, planted):
     assert_nobody_new_has_a_password(host)
     assert_keys_only(host, [persona.user for persona in planted.personas])
+    assert_own_keys_only(host, planted)
+
+
+@objective("kept")
+def test_nobody_decides_what_the_readers_do_at_a_log_in(host, planted):
+    readers = [custodian(planted), planted.facts["reader"], "itops", "root"]
+    others = [user for user in everybody(host, planted) if user not in readers]
+    assert_homes_closed(host, readers, others)
 
 
 def unchanged(machine, swept, planted, site):
