@@ -13,7 +13,7 @@ import pytest
 from phi_labs.bench.report import BenchReport, compared, figure
 from phi_labs.bench.resident import KIB, Processes, container_processes, shares
 from phi_labs.bench.run import GROUPS, Choice
-from phi_labs.bench.workshop import TRAINEES, Sizes, measure_workshop
+from phi_labs.bench.workshop import TRAINEES, Sizes, measure_grading, measure_opening
 from phi_labs.cli.bench_view import bench_view
 from phi_labs.errors import UserError
 from phi_labs.lifecycle.installation import Installation
@@ -24,9 +24,9 @@ from phi_labs.model.content import find_lab
 def test_all_groups_are_measured_unless_some_are_named() -> None:
     assert Choice.of(()).groups == tuple(GROUPS)
     assert Choice.of(["records", "labs"]).groups == ("labs", "records")
-    with pytest.raises(UserError, match="no group 'worshop'") as told:
-        Choice.of(["worshop"])
-    assert "workshop" in told.value.hint
+    with pytest.raises(UserError, match="no group 'openin'") as told:
+        Choice.of(["openin"])
+    assert "opening" in told.value.hint
 
 
 def test_half_of_the_learners_are_opened_at_once_and_graded() -> None:
@@ -93,15 +93,17 @@ def test_a_small_workshop_gives_every_row_and_leaves_nothing(tmp_path: Path) -> 
     installation = Installation(State(tmp_path / "state"))
     before = {item.id for item in installation.engine.containers({})}
     told: list[str] = []
-    rows = measure_workshop(installation, find_lab("log-access", None), Sizes(4), told.append)
+    lab = find_lab("log-access", None)
+    rows = [*measure_opening(installation, lab, Sizes(4), told.append)]
+    rows += measure_grading(installation, lab, Sizes(4), told.append)
     mine = [item for item in installation.engine.containers({}) if item.id not in before]
     assert not [item for item in mine if item.label("install").startswith("bench-")]
     assert [row.name for row in rows] == [
         "a workshop of 2 opened",
+        "opening, each of 4",
         "memory of 4 idle labs",
         "workshop status, 4 labs",
         "grading, 2 runs",
-        "opening, each of 4",
         "grading, each of 2",
     ]
     assert all(row.value > 0 for row in rows)

@@ -19,7 +19,7 @@ from phi_labs.bench.report import BenchReport, Figure, compared, figure
 from phi_labs.bench.roster import measure_roster
 from phi_labs.bench.sweep import measure_sweep
 from phi_labs.bench.synthetic import measure_synthetic
-from phi_labs.bench.workshop import TRAINEES, Sizes, measure_workshop
+from phi_labs.bench.workshop import TRAINEES, Sizes, measure_grading, measure_opening
 from phi_labs.errors import UserError
 from phi_labs.grading.clone import Machine
 from phi_labs.grading.grade import grade_run
@@ -85,11 +85,9 @@ def bench(installation: Installation, tell: Tell, choice: Choice | None = None) 
     choice, found = choice or Choice.of(()), Found()
     for name in choice.groups:
         GROUPS[name](installation, choice, found, tell)
-    smaller = choice.trainees != TRAINEES and "workshop" in choice.groups
+    smaller = choice.trainees != TRAINEES and {"opening", "grading"} & {*choice.groups}
     remarks = (
-        [f"the workshop was measured with {choice.trainees} learners instead of {TRAINEES}"]
-        if smaller
-        else []
+        [f"workshops were measured with {choice.trainees} learners instead of {TRAINEES}"] if smaller else []
     )
     return BenchReport(tuple(found.figures), found.stages, _machine(installation), tuple(remarks))
 
@@ -119,8 +117,21 @@ def _measure_labs(installation: Installation, _choice: Choice, found: Found, tel
         figures += measure_sweep(scratch)
 
 
-def _measure_workshop(installation: Installation, choice: Choice, found: Found, tell: Tell) -> None:
-    found.figures += measure_workshop(installation, _lab(installation), Sizes(choice.trainees), tell)
+def _measure_opening(installation: Installation, choice: Choice, found: Found, tell: Tell) -> None:
+    for item in measure_opening(installation, _lab(installation), Sizes(choice.trainees), tell):
+        found.figures.append(told(item, tell))
+
+
+def _measure_grading(installation: Installation, choice: Choice, found: Found, tell: Tell) -> None:
+    for item in measure_grading(installation, _lab(installation), Sizes(choice.trainees), tell):
+        found.figures.append(told(item, tell))
+
+
+def told(item: Figure, tell: Tell) -> Figure:
+    """Say a figure as soon as it is known: the next one may take minutes."""
+    beside = f"; {item.peer}: {item.peer_value:.3g} {item.unit}" if item.peer else ""
+    tell(f"{item.name}: {item.value:.3g} {item.unit}{beside}")
+    return item
 
 
 def _measure_synthetic(_installation: Installation, _choice: Choice, found: Found, tell: Tell) -> None:
@@ -137,7 +148,8 @@ def _measure_records(installation: Installation, _choice: Choice, found: Found, 
 
 GROUPS: Mapping[str, Callable[[Installation, Choice, Found, Tell], None]] = {
     "labs": _measure_labs,
-    "workshop": _measure_workshop,
+    "opening": _measure_opening,
+    "grading": _measure_grading,
     "synthetic": _measure_synthetic,
     "roster": _measure_roster,
     "records": _measure_records,

@@ -1,7 +1,6 @@
 """A workshop of many: opening, memory, status and grading, beside what bare containers take.
 
-Workshops of ten learners are held, and one that grows to the whole size, so that what one learner costs can
-be compared.
+Workshops of ten learners are held, and one of the whole size, so that what one learner costs can be compared.
 """
 
 from __future__ import annotations
@@ -54,37 +53,10 @@ class Sizes:
         return min(FEW, self.half)
 
 
-def measure_workshop(installation: Installation, lab: Lab, sizes: Sizes, tell: Tell) -> list[Figure]:
-    """All figures of workshops; some minutes for 200 learners."""
-    few = _measure_few(installation, lab, sizes, tell)
-    return list(_measure_many(installation, lab, sizes, few, tell))
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What one learner costs in seconds, measured several times."""
-
-    opening: list[float]
-    grading: list[float]
-
-
-def _measure_few(installation: Installation, lab: Lab, sizes: Sizes, tell: Tell) -> Cost:
-    """The small workshop, several times: ten labs take two seconds, in which much may happen."""
-    tell(f"a workshop of {sizes.few}: opened, graded")
-    opening, grading = [], []
-    for _ in range(FEW_ROUNDS):
-        with _cohort(installation, lab) as (scratch, cohort):
-            cohort.open(sizes.few)
-            opening.append(_seconds_each(scratch, sizes.few))
-            cohort.log_in(sizes.few)
-            cohort.grade_one()
-            grading.append(cohort.grade_all() / sizes.few)
-    return Cost(opening, grading)
-
-
-def _measure_many(
-    installation: Installation, lab: Lab, sizes: Sizes, few: Cost, tell: Tell
-) -> Iterator[Figure]:
+def measure_opening(installation: Installation, lab: Lab, sizes: Sizes, tell: Tell) -> Iterator[Figure]:
+    """A workshop opened, beside bare containers; what it weighs, and how fast it tells how it is."""
+    tell(f"a workshop of {sizes.few} opened, {FEW_ROUNDS} times")
+    few = [_opening_of_few(installation, lab, sizes.few) for _ in range(FEW_ROUNDS)]
     half, whole = sizes.half, sizes.trainees
     with _cohort(installation, lab) as (scratch, cohort):
         tell(
@@ -99,17 +71,40 @@ def _measure_many(
         tell(f"{whole} idle labs: memory, status")
         cohort.grow(whole)
         each = _seconds_each(scratch, whole - half)
+        yield compared(f"opening, each of {whole}", [each], "s", f"each of {sizes.few}", few, FLAT)
         memory = (_memory(scratch, cohort) - daemons) / GIB
-        shown = [cohort.shown() for _ in range(SHOWN)]
         yield figure(f"memory of {whole} idle labs", [memory], "GiB", MEMORY * whole / TRAINEES)
+        shown = [cohort.shown() for _ in range(SHOWN)]
         yield figure(f"workshop status, {whole} labs", shown, "s", STATUS)
-        tell(f"{half} learners log in, and are graded while {whole} labs are up")
-        cohort.log_in(half)
-        cohort.grade_one()
-        graded = cohort.grade_all() / half
-    yield replace(figure(f"grading, {half} runs", [1 / graded], "a second", GRADING), at_least=True)
-    yield compared(f"opening, each of {whole}", [each], "s", f"each of {sizes.few}", few.opening, FLAT)
-    yield compared(f"grading, each of {half}", [graded], "s", f"each of {sizes.few}", few.grading, FLAT)
+
+
+def _opening_of_few(installation: Installation, lab: Lab, few: int) -> float:
+    """Ten labs take two seconds, in which much may happen on a busy machine: measured several times."""
+    with _cohort(installation, lab) as (scratch, cohort):
+        cohort.open(few)
+        return _seconds_each(scratch, few)
+
+
+def measure_grading(installation: Installation, lab: Lab, sizes: Sizes, tell: Tell) -> Iterator[Figure]:
+    """Half of a large workshop is graded while all its labs are up, and a small workshop, several times."""
+    half, whole = sizes.half, sizes.trainees
+    tell(f"a workshop of {sizes.few} graded, {FEW_ROUNDS} times")
+    with _cohort(installation, lab) as (_, cohort):
+        cohort.open(sizes.few)
+        few = _graded(cohort, sizes.few, FEW_ROUNDS)
+    with _cohort(installation, lab) as (_, cohort):
+        tell(f"{half} of {whole} learners log in, and are graded")
+        cohort.open(whole)
+        many = _graded(cohort, half, 1)
+    yield replace(figure(f"grading, {half} runs", [1 / many[0]], "a second", GRADING), at_least=True)
+    yield compared(f"grading, each of {half}", many, "s", f"each of {sizes.few}", few, FLAT)
+
+
+def _graded(cohort: Cohort, learners: int, rounds: int) -> list[float]:
+    """Seconds for each of so many gradings, the graders' processes being there."""
+    cohort.log_in(learners)
+    cohort.grade_one()
+    return [cohort.grade_all() / learners for _ in range(rounds)]
 
 
 @contextmanager

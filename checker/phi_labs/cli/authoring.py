@@ -290,7 +290,9 @@ def bench(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            "--only", metavar="GROUP", help="labs, workshop, synthetic, roster or records; again for more."
+            "--only",
+            metavar="GROUP",
+            help="labs, opening, grading, synthetic, roster or records; again for more.",
         ),
     ] = None,
     trainees: Annotated[
@@ -303,7 +305,7 @@ def bench(
 ) -> int:
     """Measure speed and memory, side by side with what one would use instead.
 
-    Examples: phi-labs bench --output figures.json;  phi-labs bench --only workshop --trainees 50
+    Examples: phi-labs bench --output figures.json;  phi-labs bench --only opening --trainees 50
     """
     from phi_labs.bench import Choice  # noqa: PLC0415 - SDK, testinfra
     from phi_labs.bench import bench as measure  # noqa: PLC0415

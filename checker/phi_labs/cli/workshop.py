@@ -191,7 +191,7 @@ def export(
     if as_json:
         session.emit([str(path) for path in paths])
     else:
-        session.say(f"{len(paths)} files in {out}")
+        session.say(f"{len(paths)} file{'s' if len(paths) != 1 else ''} in {out}")
     return 0
 
 
