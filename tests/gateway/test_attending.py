@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from phi_labs.errors import UserError
 from phi_labs.gateway.attending import WorkshopDirectory
 from phi_labs.gateway.commands import Speaker, parse_command
 from phi_labs.gateway.directory import Request, Verb
 from phi_labs.gateway.errands import Errands
+from phi_labs.gateway.holding import Holding
 from phi_labs.lifecycle.installation import Installation
 from phi_labs.lifecycle.state import State
 from phi_labs.model.content import find_lab
@@ -97,6 +99,7 @@ def directory_of(tmp_path: Path) -> WorkshopDirectory:
         place=Place,
         lacking=lambda _user, lab: ["log-access"] if lab == "temp-phi" else [],
         provisioner=SimpleNamespace(order=lambda *_: None),
+        footing=SimpleNamespace(trouble=""),
     )
     return WorkshopDirectory(workshop, lambda _card, _request: "")
 
@@ -126,3 +129,12 @@ def test_a_limit_that_does_not_run_yet_is_no_time_without_limit(tmp_path: Path) 
     assert "log-access: 45 min once you log in" in said
     assert "temp-phi: 90 min once you log in" in said  # the limit of all labs
     assert "no time limit" not in said
+
+
+def test_grading_somebody_who_is_at_work_nowhere_is_a_mistake_and_grading_all_of_nobody_is_none() -> None:
+    places = {("ben", "log-access"): Place("ben", "log-access")}
+    workshop = SimpleNamespace(known=lambda *_: None, board=SimpleNamespace(places=places))
+    holding: Any = SimpleNamespace(_workshop=workshop)
+    with pytest.raises(UserError, match="ben is at work in no lab log-access"):
+        Holding._to_grade(holding, "ben", "log-access")
+    assert Holding._to_grade(holding, "", "") == []

@@ -108,13 +108,16 @@ def test_a_lab_that_is_not_in_the_scenario_is_kept_and_comes_last() -> None:
 def test_standing_goes_from_not_started_to_passed() -> None:
     log = Log()
     seen = [log.result.standing]
-    started = log.add(Kind.LAB_STARTED, "ana", lab="log-access")
+    log.add(Kind.LAB_STARTED, "ana", lab="log-access")  # its machine waits for her
     seen.append(log.result.standing)
+    started = log.add(Kind.SESSION, "ana", what="first-contact", lab="log-access")
+    seen.append(log.result.standing)
+    log.add(Kind.SESSION, "ana", what="first-contact", lab="log-access")
     log.graded(69)
     seen.append(log.result.standing)
     log.graded(70)
     assert [*seen, log.result.standing] == [
-        Standing.NOT_STARTED, Standing.STARTED, Standing.ATTEMPTED, Standing.PASSED,
+        Standing.NOT_STARTED, Standing.NOT_STARTED, Standing.STARTED, Standing.ATTEMPTED, Standing.PASSED,
     ]  # fmt: skip
     assert (log.result.started_at, log.result.due_at, log.result.trigger) == (started.at, DUE, "hire")
     assert [attempt.scorecard.score for attempt in log.result.attempts] == [69, 70]

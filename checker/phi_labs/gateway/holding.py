@@ -135,7 +135,7 @@ class Holding:
         if who:
             self._workshop.known(who, lab)
         places = self._workshop.board.places.values()
-        return [
+        chosen = [
             (place.learner, place.lab)
             for place in places
             if who in {"", place.learner}
@@ -144,6 +144,12 @@ class Holding:
             and place.contacted_at
             and not place.finished
         ]
+        if who and not chosen:
+            raise UserError(
+                f"{who} is at work in no lab" + (f" {lab}" if lab else ""),
+                "only what somebody entered, and has not finished, is graded: phi-labs workshop status",
+            )
+        return chosen
 
     async def _await(self, ticket: Ticket, say: Say) -> dict[str, Any]:
         await self._aside(ticket.done.wait)

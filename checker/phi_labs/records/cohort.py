@@ -20,7 +20,7 @@ from phi_labs.model.cohort import (
 from phi_labs.model.nearest import did_you_mean
 from phi_labs.model.scorecard import Scorecard
 from phi_labs.records.counting import CountRule, counted
-from phi_labs.records.event import Event, Kind
+from phi_labs.records.event import FIRST_CONTACT, Event, Kind
 from phi_labs.records.store import Records
 
 _LEARNER = frozenset(item.name for item in fields(Learner))
@@ -198,9 +198,15 @@ def _assigned(tale: _Tale, event: Event) -> None:
     place.trigger = event.data.get("trigger") or place.trigger
 
 
-def _started(tale: _Tale, event: Event) -> None:
+def _session(tale: _Tale, event: Event) -> None:
+    """A learner starts when they first enter a lab; its machines may have waited for them for hours."""
+    if event.data["what"] == FIRST_CONTACT and event.data.get("lab"):
+        place = tale.person(event).place(event)
+        place.started_at = place.started_at or event.at
+
+
+def _prepared(tale: _Tale, event: Event) -> None:
     place = tale.person(event).place(event)
-    place.started_at = place.started_at or event.at
     retry = int(event.data.get("retry") or 0)
     if retry != place.retry:  # another machine: hints are counted anew
         place.retry, place.hints = retry, {}
@@ -268,7 +274,8 @@ _STEPS: dict[str, Callable[[_Tale, Event], None]] = {
     Kind.ENROLLED: _enrolled,
     Kind.CHANGED: _enrolled,
     Kind.LAB_ASSIGNED: _assigned,
-    Kind.LAB_STARTED: _started,
+    Kind.LAB_STARTED: _prepared,
+    Kind.SESSION: _session,
     Kind.HINT_TAKEN: _hint,
     Kind.RESCUE_USED: _rescue,
     Kind.GRADED: _graded,

@@ -11,6 +11,7 @@ from phi_labs.errors import PhiLabsError, UserError
 from phi_labs.model.trainee import LENGTH_LIMIT
 
 GENESIS = "0" * 64  # what the first event follows
+FIRST_CONTACT = "first-contact"  # what a session's event says when a learner first enters a lab
 
 
 class Kind(StrEnum):

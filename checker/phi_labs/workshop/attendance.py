@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from phi_labs.errors import MissingObject, UserError
-from phi_labs.records.event import Kind, NewEvent
-from phi_labs.workshop.board import FIRST_CONTACT, Place
+from phi_labs.records.event import FIRST_CONTACT, Kind, NewEvent
+from phi_labs.workshop.board import Place
 from phi_labs.workshop.footing import Footing
 from phi_labs.workshop.ledger import Key, Ledger
 from phi_labs.workshop.preparing import AT_THE_DOOR, Preparing

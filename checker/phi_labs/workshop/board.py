@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from phi_labs.records.event import Event, Kind
+from phi_labs.records.event import FIRST_CONTACT, Event, Kind
 
-FIRST_CONTACT = "first-contact"
 MACHINE_GONE = "machine-gone"
 TIME_OVER = "time"
 DISK_OVER = "disk"
