@@ -250,6 +250,37 @@ def test_anothers_lab_is_refused_in_the_words_of_an_unknown_one(world: World) ->
     assert not world.directory.requests
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "alice+Temp-Phi",
+        "alice+TEMP-PHI+desk1",
+        "alice+temp-phi+desk1",
+        "alice+temp-phi ",
+        "alice++temp-phi",
+        "alice+bob+temp-phi",
+        "alice+../bob/temp-phi",
+        "alice+bob%2Ftemp-phi",
+        "alice+temp\u2010phi",
+        "bob",
+        "bob+temp-phi",
+        "Bob+temp-phi",
+        "alice,bob+temp-phi",
+    ],
+)
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [([], ["id"]), (["-W", "127.0.0.1:22"], []), (["-s"], ["sftp"])],
+    ids=["command", "forward", "sftp"],
+)
+def test_anothers_lab_is_reached_by_no_spelling(
+    world: World, asked: str, options: list[str], words: list[str]
+) -> None:
+    assert world.run(asked, *words, options=options).returncode != 0
+    assert world.directory.machines[("bob", "temp-phi")]["desk1"].opened == 0
+    assert not world.directory.requests
+
+
 def test_a_machine_that_cannot_be_reached_is_told_in_words(world: World) -> None:
     lab = world.directory.machines[("alice", "log-access")]["ehr1"]
     lab.fails = EngineError("the engine does not answer", "wait")

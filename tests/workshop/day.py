@@ -53,6 +53,7 @@ class Day:
         self.state = state or folder / "state"
         self.content = folder / "content"
         self.keys: dict[str, asyncssh.SSHKey] = {}
+        folder.mkdir(exist_ok=True)
         write_tiny_lab(self.content)
         (self.content / "scenarios").mkdir()
         (self.content / "scenarios" / "tiny-day.yml").write_text(SCENARIO)

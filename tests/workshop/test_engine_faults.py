@@ -209,3 +209,17 @@ def test_an_engine_without_room_starts_no_lab_and_grades_once_it_has(day: Day, e
     until(lambda: prepared(day))
     assert day.ssh("late", "id -un", lab="tiny") == (0, "itops\n")
     assert day.ssh(ben, "id -un", lab="tiny") == (0, "itops\n")
+
+
+def test_an_image_that_is_removed_in_the_middle_is_built_again(day: Day, engine: OwnEngine) -> None:
+    (ana, _) = learners(day, "imageless")
+    with engine.chosen() as connection:
+        tags = [name for name in connection.images() if name.startswith("phi-labs/lab-tiny-one")]
+        for name in tags:
+            connection._api.remove_image(name, force=True)
+        assert connection.image_id(tags[0]) is None
+    day.enrol("after")
+    day.open()
+    until(lambda: prepared(day))
+    assert day.ssh("after", "id -un", lab="tiny") == (0, "itops\n")
+    assert day.ssh(ana, "grade tiny")[0] == 1  # what was there goes on

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import threading
 from collections import Counter
@@ -143,3 +144,56 @@ def test_the_probe_and_a_machine_that_are_removed_stop_nobody(day: Day) -> None:
     assert {event.subject for event in day.events(Kind.NOT_GRADED)} == {"ben"}
     day.run("workshop", "reset", "ben", "tiny", "--yes")
     assert day.ssh("ben", "id -un", lab="tiny") == (0, "itops\n")
+
+
+def test_what_is_taken_away_or_spoilt_around_an_open_workshop_stops_nobody(day: Day) -> None:
+    day.enrol("ana")
+    day.open()
+    port = day.status()["listen"]
+
+    (day.folder / "roster.csv").write_bytes(b"\x00\xff garbage;;;\n")  # the roster
+    assert "nothing was started" in day.open(code=2)
+    assert [row["learner"] for row in day.status()["rows"]] == ["ana"]
+
+    (day.state / "workshops/tiny-day/control.sock").unlink()  # the socket for commands
+    until((day.state / "workshops/tiny-day/control.sock").exists)
+    assert day.status()["prepared"] == 1
+
+    other = Day(day.folder / "other")  # the port
+    other.enrol("zoe")
+    try:
+        roster = str(other.folder / "roster.csv")
+        words = "workshop", "open", "tiny-day", "--roster", roster, "--listen", port
+        said = other.run(*words, code=3)
+        assert f"cannot listen on {port}" in said
+        assert other.machines() == []
+    finally:
+        other.end(close=False)
+
+    assert day.ssh("ana", "id -un", lab="tiny") == (0, "itops\n")
+
+
+def test_a_lab_that_cannot_be_built_keeps_nobody_from_the_others(day: Day) -> None:
+    copy = day.content / "labs" / "broken"
+    shutil.copytree(day.content / "labs" / "tiny", copy)
+    (copy / "lab.yml").write_text((copy / "lab.yml").read_text().replace("id: tiny", "id: broken"))
+    (copy / "checks" / "test_tiny.py").rename(copy / "checks" / "test_broken.py")
+    dockerfile = copy / "one" / "Dockerfile"
+    good = dockerfile.read_text()
+    dockerfile.write_text(f"{good}RUN echo this lab is broken && false\n")
+    scenario = day.content / "scenarios" / "tiny-day.yml"
+    more = "labs: [{id: tiny}, {id: broken}]\ncapacity: {initial: 2, reserved: 0, capacity: 9}"
+    scenario.write_text(scenario.read_text().replace("labs: [{id: tiny}]", more))
+    day.enrol("ana")
+    assert "broken cannot be started" in day.open("--no-wait")
+    until(lambda: day.status()["failed_starts"] == 1)
+    now = day.status()
+    assert now["prepared"] == 1
+    assert [lab["state"] for lab in now["rows"][0]["labs"]] == ["ready", "failed"]
+    assert "building image" in now["rows"][0]["labs"][1]["reason"]
+    assert day.ssh("ana", "id -un", lab="tiny") == (0, "itops\n")
+    assert "could not be started" in day.ssh("ana", "id -un", lab="broken")[1]
+    dockerfile.write_text(good)
+    day.open()  # again
+    until(lambda: day.status()["prepared"] == 2)
+    assert day.ssh("ana", "id -un", lab="broken") == (0, "itops\n")

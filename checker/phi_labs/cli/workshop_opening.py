@@ -117,10 +117,18 @@ def _taken_in(session: Session, folder: WorkshopFolder, roster: Path) -> int:
 
 
 def _need_images(session: Session, loaded: LoadedScenario) -> None:
+    """Build what is missing; a lab that cannot be built keeps nobody from the others."""
+    failed = []
     with session.progress.busy("preparing images"):
         for lab in loaded.labs:
-            for machine in lab.hosts:
-                session.installation.image_of(lab, machine.name)
+            try:
+                for machine in lab.hosts:
+                    session.installation.image_of(lab, machine.name)
+            except EngineError as error:
+                failed.append(error)
+                session.say(f"{lab.id} cannot be started: {error.message}")
+    if len(failed) == len(loaded.labs):
+        raise failed[0]
 
 
 def _write_down(

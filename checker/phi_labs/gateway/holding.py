@@ -55,6 +55,7 @@ class Holding:
         self._threads = ThreadPoolExecutor(32, thread_name_prefix="workshop")
         self._stop = asyncio.Event()
         self._closed = False
+        self._server: asyncio.Server | None = None
         self._requests = {
             "status": self._status,
             "grade": self._grade,
@@ -67,25 +68,34 @@ class Holding:
 
     async def run(self, address: str, port: int, up: Callable[[int], None]) -> bool:
         """Serve until closed (True) or stopped (False); ``up`` is called with the port when all is there."""
-        await self._aside(self._workshop.open)
-        chosen = await self._gateway.start(address, port)
+        chosen = await self._gateway.start(address, port)  # one that is taken ends it before anything began
         self._workshop.settings = replace(self._workshop.settings, listen=f"{address}:{chosen}")
-        server = await listen(self._folder.socket, self._handle)
-        rounds = asyncio.create_task(self._look_after())
-        up(chosen)
+        rounds: asyncio.Task[None] | None = None
         try:
+            await self._aside(self._workshop.open)
+            await self._listen()
+            rounds = asyncio.create_task(self._look_after())
+            up(chosen)
             await self._stop.wait()
         finally:
-            rounds.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await rounds
-            server.close()
+            if rounds is not None:
+                rounds.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await rounds
+            if self._server is not None:
+                self._server.close()
             await self._gateway.stop()
             await self._directory.close()
             if not self._closed:
                 await self._aside(self._workshop.let_go)
             self._folder.socket.unlink(missing_ok=True)
         return self._closed
+
+    async def _listen(self) -> None:
+        """Be there for commands, at a socket that somebody may have removed."""
+        if self._server is not None:
+            self._server.close()
+        self._server = await listen(self._folder.socket, self._handle)
 
     def stop(self) -> None:
         """Let go of everything and end; ``open`` takes it up again."""
@@ -100,6 +110,8 @@ class Holding:
         next_round = 0.0
         while True:
             try:
+                if not self._folder.socket.exists():
+                    await self._listen()
                 before = self._workshop.footing.trouble
                 if await self._aside(self._workshop.footing.is_lost):
                     next_round = 0.0
