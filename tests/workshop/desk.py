@@ -19,7 +19,7 @@ from phi_labs.model.run import Run, RunState
 from phi_labs.model.scorecard import Scorecard
 from phi_labs.records.event import Kind
 from phi_labs.records.store import Records
-from phi_labs.workshop.ledger import Ledger
+from phi_labs.workshop.ledger import Ledger, Now
 from phi_labs.workshop.opening import note_opening
 from phi_labs.workshop.roster import Roster
 from phi_labs.workshop.scenario import load_scenario
@@ -44,9 +44,12 @@ class Desk:
 
     Args:
         minutes: the time limit of the lab; none when 0.
+        now: what the workshop goes by; ``clock`` by default.
     """
 
-    def __init__(self, folder: Path, learners: Sequence[str] = ("ana",), minutes: int = 0) -> None:
+    def __init__(
+        self, folder: Path, learners: Sequence[str] = ("ana",), minutes: int = 0, now: Now | None = None
+    ) -> None:
         self.folder = folder
         content = folder / "content"
         self.tiny = write_tiny_lab(content)
@@ -59,11 +62,12 @@ class Desk:
         self.installation = Installation(self.state, content=content)
         self.installation.__dict__["engine"] = self.engine
         self.clock = Clock()
+        self.now = now or self.clock
         self.loaded = load_scenario(path, content)
         self.settings = Settings("day", str(path), "", "trainer")
         people = [Learner(name, name.title(), f"{name}@corp.example.org", "ce") for name in learners]
         self.roster = Roster(tuple(people), "0" * 64)
-        self.records = Records(f"sqlite:///{folder / 'records.db'}", clock=self.clock)
+        self.records = Records(f"sqlite:///{folder / 'records.db'}", clock=self.now)
         self.told: list[str] = []
         self.ledger = self.opened()
 
@@ -74,7 +78,7 @@ class Desk:
             self.records,
             self.settings,
             self.loaded,
-            now=self.clock,
+            now=self.now,
             tell=self.told.append,
         )
         note_opening(ledger, self.roster)

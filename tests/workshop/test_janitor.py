@@ -21,6 +21,7 @@ from phi_labs.lifecycle.state import State
 from phi_labs.records.event import Kind
 from phi_labs.workshop.closing import close
 from phi_labs.workshop.janitor import Janitor
+from phi_labs.workshop.ledger import steady
 from phi_labs.workshop.provision import Step
 from phi_labs.workshop.settings import save_settings
 from phi_labs.workshop.workshop import Workshop
@@ -34,8 +35,8 @@ LIMIT = 5  # MiB
 class Site:
     """An open workshop in this process, its janitor, and somebody else's things on the same engine."""
 
-    def __init__(self, folder: Path) -> None:
-        self.desk = Desk(folder, LEARNERS)
+    def __init__(self, folder: Path, desk: Desk | None = None) -> None:
+        self.desk = desk or Desk(folder, LEARNERS)
         self.clock: Clock = self.desk.clock
         self.installation = Installation(self.desk.state, content=self.desk.installation.content)
         settings = replace(self.desk.settings, disk_limit=LIMIT)
@@ -46,7 +47,7 @@ class Site:
             settings,
             self.desk.loaded,
             self.desk.roster,
-            now=self.clock,
+            now=self.desk.now,
             tell=self.desk.told.append,
         )
         self.janitor = Janitor(self.workshop, self.desk.told.append)
@@ -216,6 +217,40 @@ def test_janitor_and_close_touch_nothing_that_is_not_theirs(
         for container in made:
             engine.remove(container)
         engine.remove_network(network)
+        site.workshop.let_go()
+        remove_traces(site.installation)
+        remove_traces(site.other)
+        site.desk.close()
+
+
+def test_a_clock_that_is_set_ends_no_time_limit_and_one_that_is_over_ends_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PHI_LABS_SPARES", "0")
+    wall, elapsed = Clock(), [0.0]
+    now = steady(wall(), wall, lambda: elapsed[0])
+    site = Site(tmp_path, Desk(tmp_path, ("ana", "ben"), minutes=30, now=now))
+    try:
+        site.workshop.open()
+        assert site.workshop.provisioner.wait(60)
+        place = site.workshop.place("ana", "tiny")
+        site.come_and_go("ana")
+        for hours in (-5, 10):
+            wall.move(hours=hours)
+            elapsed[0] += 14 * 60
+            site.janitor.end_what_is_over()
+            assert (site.workshop.graders.under_way, place.finished) == ([], "")
+        site.come_and_go("ben")  # whose half hour begins now
+        elapsed[0] += 3 * 60
+        site.janitor.end_what_is_over()
+        assert site.workshop.graders.wait(60)
+        assert (place.finished, site.workshop.place("ben", "tiny").finished) == ("time", "")
+        events = list(site.desk.records.events("day"))
+        (graded,) = [event for event in events if event.kind == Kind.GRADED]
+        assert graded.data["late"] is False
+        assert [event.at for event in events] == sorted(event.at for event in events)
+        assert site.desk.records.verify() == []
+    finally:
         site.workshop.let_go()
         remove_traces(site.installation)
         remove_traces(site.other)
