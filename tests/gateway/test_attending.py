@@ -86,7 +86,7 @@ minutes: 90
 """
 
 
-def directory_of(tmp_path: Path) -> WorkshopDirectory:
+def directory_of(tmp_path: Path, trouble: str = "") -> WorkshopDirectory:
     """The directory of a workshop in which nobody has begun anything."""
     path = tmp_path / "autumn.yml"
     path.write_text(SCENARIO)
@@ -99,7 +99,7 @@ def directory_of(tmp_path: Path) -> WorkshopDirectory:
         place=Place,
         lacking=lambda _user, lab: ["log-access"] if lab == "temp-phi" else [],
         provisioner=SimpleNamespace(order=lambda *_: None),
-        footing=SimpleNamespace(trouble=""),
+        footing=SimpleNamespace(trouble=trouble),
     )
     return WorkshopDirectory(workshop, lambda _card, _request: "")
 
@@ -138,3 +138,9 @@ def test_grading_somebody_who_is_at_work_nowhere_is_a_mistake_and_grading_all_of
     with pytest.raises(UserError, match="ben is at work in no lab log-access"):
         Holding._to_grade(holding, "ben", "log-access")
     assert Holding._to_grade(holding, "", "") == []
+
+
+def test_while_the_labs_cannot_be_reached_the_menu_says_so(tmp_path: Path) -> None:
+    said = told(directory_of(tmp_path, "the engine does not answer since 09:00:00 UTC (start it)"), "labs")
+    assert "not started, cannot be reached at the moment" in said
+    assert "after log-access, cannot" not in said
