@@ -64,7 +64,7 @@ class Machine:
 
     def file(self, path: str) -> SimpleNamespace:
         there = path in self.files
-        return SimpleNamespace(exists=there, is_file=there, uid=0, mtime=self.times.get(path, 0.0))
+        return SimpleNamespace(exists=there, is_file=there, uid=0, changed=self.times.get(path, 0.0))
 
     def read(self, path: str, _limit: int) -> bytes:
         return self.files[path].encode("latin-1")
@@ -254,8 +254,8 @@ def test_people_are_found_by_number_whoever_made_them() -> None:
 # --- services ------------------------------------------------------------------------------------------
 
 
-def process(program: str, *argv: str) -> HostProcess:
-    return HostProcess(5, 0, program.rpartition("/")[2][:15], argv, program)
+def process(program: str, *argv: str, started: float = 0.0) -> HostProcess:
+    return HostProcess(5, 0, program.rpartition("/")[2][:15], argv, program, started)
 
 
 SERVICE = process("/usr/bin/perl", "/usr/bin/perl", "/usr/local/sbin/ehrd")
@@ -297,25 +297,40 @@ def test_what_comes_to_its_end_is_waited_for() -> None:
     assert checks.strange_processes(machine(running=[[SLEEPER], [SLEEPER], []]), []) == []
 
 
+def has_read(live: Host, pid_file: str) -> str:
+    """The complaint, empty when there is none."""
+    try:
+        checks.assert_has_read(live, "d", ["/etc/d.conf", "/etc/gone.conf"], pid_file=pid_file)
+    except AssertionError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("pid_file", ["", "/run/d.pid"])
 @pytest.mark.parametrize(("changed", "read"), [(50.0, True), (100.0, True), (101.0, False)])
-def test_a_daemon_has_read_what_is_older_than_its_start(changed: float, read: bool) -> None:
-    files = {"/run/d.pid": "5\n", "/etc/d.conf": "x\n"}
+def test_a_daemon_has_read_what_is_older_than_its_start(changed: float, read: bool, pid_file: str) -> None:
     live = machine(
-        files=files,
+        files={"/run/d.pid": "5\n", "/etc/d.conf": "x\n"},
         times={"/run/d.pid": 100.0, "/etc/d.conf": changed},
-        running=[[process("/usr/sbin/d", "d")]],
+        running=[[process("/usr/sbin/d", "d", started=10.0 if pid_file else 100.0)]],
     )
-    asked = (live, "d", "/run/d.pid", ["/etc/d.conf", "/etc/gone.conf"])
-    if read:
-        checks.assert_has_read(*asked)
-    else:
-        assert "older than the last change of /etc/d.conf" in complaint(checks.assert_has_read, *asked)
+    complained = has_read(live, pid_file)
+    assert ("older than the last change of /etc/d.conf" in complained) is not read
+
+
+def test_a_second_daemon_of_that_name_hides_no_old_one_and_a_pid_file_is_no_proof_of_a_start() -> None:
+    live = machine(
+        files={"/run/d.pid": "5\n", "/etc/d.conf": "x\n"},
+        times={"/run/d.pid": 500.0, "/etc/d.conf": 200.0},
+        running=[[process("/usr/sbin/d", "d", started=100.0), process("/usr/sbin/d", "d", started=300.0)]],
+    )
+    assert "older than the last change" in has_read(live, "")
 
 
 def test_a_daemon_that_does_not_run_has_read_nothing() -> None:
-    assert "does not run" in complaint(checks.assert_has_read, machine(), "d", "/run/d.pid", [])
+    assert "does not run" in has_read(machine(), "")
     live = machine(running=[[process("/usr/sbin/d", "d")]])
-    assert "no pid file" in complaint(checks.assert_has_read, live, "d", "/run/d.pid", [])
+    assert "no pid file" in has_read(live, "/run/d.pid")
 
 
 # --- sshd ----------------------------------------------------------------------------------------------

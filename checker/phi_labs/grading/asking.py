@@ -7,8 +7,7 @@ from typing import Any, Self
 
 from phi_labs.errors import UserError
 from phi_labs.grading.clone import Machine
-from phi_labs.grading.host import Host
-from phi_labs.grading.host.asked import Connect
+from phi_labs.grading.host import Connect, Host
 from phi_labs.grading.interpreter import Interpreter
 from phi_labs.grading.job import STEPS, WORKER, Helpers, Job
 from phi_labs.grading.planted import planted_for

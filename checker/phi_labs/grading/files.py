@@ -107,6 +107,11 @@ class HostFile:
         return self._host.read(self.path, CONTENT_LIMIT)
 
     @property
+    def changed(self) -> float:
+        """When content, owner or mode last changed, in seconds since 1970; unlike mtime nobody can set it."""
+        return self._known("ctime") / 1e9
+
+    @property
     def content_string(self) -> str:
         """``content`` as text; bytes that are not UTF-8 are replaced."""
         return self.content.decode(errors="replace")

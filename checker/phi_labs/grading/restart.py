@@ -66,8 +66,9 @@ def changed_by_restart(job: Job, submission: Submission, before: HandedIn, since
         return ""
     more = f" and {len(told) - TOLD} more" if len(told) > TOLD else ""
     return (
-        f"the restart, or what it started, changed {', '.join(told[:TOLD])}{more}; on the running machine "
-        "they are not like that: repair them there, so that a restart finds it done"
+        f"the restart, or what ran after it, changed {', '.join(told[:TOLD])}{more}; on the running machine "
+        "they are not like that: repair them there, so that a restart finds it done (logs and data belong "
+        "into /var)"
     )
 
 

@@ -86,6 +86,28 @@ def ssh_session(
         transport.close()
 
 
+def login_methods(stream: ExecStream, user: str) -> frozenset[str]:
+    """By what the server over ``stream`` lets a user prove who they are.
+
+    Raises:
+        AssertionError: it lets them in without any proof, or does not answer.
+    """
+    import paramiko  # noqa: PLC0415 - 150 ms
+
+    transport = paramiko.Transport(cast(Any, stream))
+    try:
+        transport.start_client(timeout=LOGIN_DEADLINE)
+        transport.auth_none(user)
+    except paramiko.BadAuthenticationType as answer:
+        return frozenset(answer.allowed_types)
+    except (paramiko.SSHException, EOFError, OSError) as error:
+        raise AssertionError(f"sshd does not answer {user} ({type(error).__name__})") from error
+    else:
+        raise AssertionError(f"{user} is let in over SSH without any proof")
+    finally:
+        transport.close()
+
+
 class Login:
     """A login under way in a thread: a handshake takes as long as much of a grading."""
 

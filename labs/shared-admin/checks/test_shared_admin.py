@@ -534,7 +534,25 @@ def test_nobody_can_log_in_as_the_service_account_or_root(host, planted):
 def test_the_running_sshd_has_read_its_configuration(live):
     folder = "/etc/ssh/sshd_config.d"
     included = [f"{folder}/{name}" for name in live.listing(folder) if name.endswith(".conf")]
-    assert_has_read(live, "sshd", "/run/sshd.pid", [folder, "/etc/ssh/sshd_config", *included])
+    paths = [folder, "/etc/ssh/sshd_config", *included]
+    assert_has_read(live, "sshd", paths, pid_file="/run/sshd.pid")
+
+
+@objective("shared-credential")
+def test_the_running_sshd_lets_nobody_in_by_what_was_shared(live, planted):
+    """What stands on disk lets nobody out: the sshd that runs is asked as whoever holds key and password."""
+    options = live.sshd_config  # one that was started with options of its own is told here
+    assert options, "The configuration of sshd on your machine cannot be read."
+    knocks = {user: begun(live, user, shared_key(planted)) for user in (SHARED, "root")}
+    methods = live.login_methods(SHARED)
+    by_password = methods & {"password", "keyboard-interactive"}
+    assert not by_password, f"The sshd that runs on your machine takes passwords ({', '.join(by_password)})."
+    for user, knock in knocks.items():
+        refused = ended(knock).refused
+        assert refused, f"On the running machine somebody with the shared key can log in as {user}."
+        assert "cannot log in" in refused, (
+            f"Whether the shared key opens anything now could not be tried: {refused}."
+        )
 
 
 # --- what sudo allows ----------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ class HostProcess:
     Attributes:
         pid: as the machine itself counts.
         program: the file it runs from, as the kernel names it; empty once it has ended.
+        started: seconds since 1970, to a hundredth; the kernel's word, which nobody on the machine can set.
     """
 
     pid: int
@@ -23,6 +24,7 @@ class HostProcess:
     name: str
     argv: tuple[str, ...]
     program: str = ""
+    started: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,14 @@ class Services(Configuration):
         """What runs on the machine now."""
         found = self._must("processes")["processes"]
         return [
-            HostProcess(item["pid"], item["uid"], item["name"], tuple(item["argv"]), item["program"])
+            HostProcess(
+                item["pid"],
+                item["uid"],
+                item["name"],
+                tuple(item["argv"]),
+                item["program"],
+                item["started"] / 1e9,
+            )
             for item in found
         ]
 

@@ -18,6 +18,7 @@ from phi_labs.probe.agent.memory import Memory
 from phi_labs.probe.agent.stream import Json
 
 CHUNK = 1 << 20
+TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")  # nanoseconds; /proc counts a process's start in ticks
 LOOK_AGAIN = 0.002  # seconds
 
 
@@ -222,14 +223,17 @@ def lab_processes(pid: int) -> Iterator[str]:
 
 
 def answer_processes(_memory: Memory, question: Json) -> Json:
-    """Processes of the lab's PID namespace: inner pid, uid, argv, and the program as the kernel names it."""
+    """Processes of the lab's PID namespace: inner pid, uid, argv, start, and the program by its path."""
     found = []
+    booted = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     for name in lab_processes(question["pid"]):
         try:
             with open(f"/proc/{name}/status", encoding="utf-8", errors="surrogateescape") as file:
                 lines = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
             with open(f"/proc/{name}/cmdline", "rb") as file:
                 argv = os.fsdecode(file.read(65536)).rstrip("\0").split("\0")
+            with open(f"/proc/{name}/stat", "rb") as file:
+                ticks = int(file.read().rpartition(b")")[2].split()[19])
         except OSError:
             continue  # it ended while we looked
         program = ""  # one that has ended and waits for its parent has none
@@ -237,6 +241,7 @@ def answer_processes(_memory: Memory, question: Json) -> Json:
             program = os.readlink(f"/proc/{name}/exe")
         found.append(
             {
+                "started": booted + ticks * TICK,
                 "pid": int(lines["NSpid"].split()[-1]),
                 "outer": int(name),
                 "uid": int(lines["Uid"].split()[1]),
