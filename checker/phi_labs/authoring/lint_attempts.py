@@ -17,7 +17,7 @@ _HEAD = 3  # lines in which the harness looks for `user` and `host`
 
 def findings(subject: Subject) -> Iterator[Finding]:
     """Everything about scripts and their verdicts that the models do not refuse by themselves."""
-    for name, path in subject.lab.attempts.items():
+    for name, path in subject.attempts.items():
         script = subject.scripts.get(name)
         text = subject.text(f"attempts/{name}.sh")
         if said := syntax_error(text):
@@ -34,7 +34,7 @@ def findings(subject: Subject) -> Iterator[Finding]:
 
 
 def _one_script(subject: Subject, name: str, script: Script) -> Iterator[Finding]:
-    path = subject.lab.attempts[name]
+    path = subject.attempts[name]
     first = next(script.commands(), None)
     options = "".join(first.argv[1:]) if first is not None and first.argv[:1] == ("set",) else ""
     if "e" not in options or "u" not in options:
@@ -46,7 +46,7 @@ def _one_script(subject: Subject, name: str, script: Script) -> Iterator[Finding
 
 
 def _directive(subject: Subject, name: str, line: int, found: re.Match[str]) -> Iterator[Finding]:
-    path, word, rest = subject.lab.attempts[name], found["word"], found["rest"].strip()
+    path, word, rest = subject.attempts[name], found["word"], found["rest"].strip()
     complaint = ""
     if word in ("user", "host"):
         if line > _HEAD or found["before"]:
@@ -69,7 +69,7 @@ def _doubles(subject: Subject) -> Iterator[Finding]:
         body = tuple(script.text[item.start : item.end] for item in script.items)
         if body in seen:
             what = f"does exactly what {seen[body]} does"
-            path = subject.lab.attempts[name]
+            path = subject.attempts[name]
             yield subject.error(path, 1, "attempt-double", what, "each way differs; remove one of the two")
         seen.setdefault(body, name)
 

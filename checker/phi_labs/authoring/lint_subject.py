@@ -74,10 +74,15 @@ class Subject:
         return self.lab.folder
 
     @cached_property
+    def attempts(self) -> dict[str, Path]:
+        """The scripts' files by name; the folder is read once."""
+        return self.lab.attempts
+
+    @cached_property
     def scripts(self) -> dict[str, Script]:
         """The attempts that can be read, by name; what cannot is in ``unread``."""
         found = {}
-        for name, path in self.lab.attempts.items():
+        for name, path in self.attempts.items():
             try:
                 found[name] = read_script(path.read_text(encoding="utf-8", errors="replace"))
             except OSError as error:

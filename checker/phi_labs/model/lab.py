@@ -354,12 +354,13 @@ def verdict_problems(lab: Lab, verdicts: Verdicts) -> Iterator[Problem]:
     for name in ("untouched", "reference"):
         if name not in verdicts.root:
             yield Problem((), f"{name} is missing: every lab says what it earns")
-    for name in set(lab.attempts) - set(verdicts.root):
+    scripts = lab.attempts
+    for name in set(scripts) - set(verdicts.root):
         yield Problem((), f"attempts/{name}.sh has no verdict here")
     for name, verdict in verdicts.items():
-        if name in WITHOUT_SCRIPT and name in lab.attempts:
+        if name in WITHOUT_SCRIPT and name in scripts:
             yield Problem((name,), f"attempts/{name}.sh has a name that is not a script's; rename it")
-        if name not in WITHOUT_SCRIPT and name not in lab.attempts:
+        if name not in WITHOUT_SCRIPT and name not in scripts:
             yield Problem((name,), f"there is no attempts/{name}.sh")
         yield from _one_verdict(lab, name, verdict)
 
