@@ -143,6 +143,12 @@ def test_first_use_tells_its_progress_apart_from_the_commands_output(
     assert done.stderr.rstrip().endswith("ready")
 
 
+def test_what_runs_is_compiled_even_where_python_may_keep_nothing(fresh: Checkout) -> None:
+    fresh.run("labs", PYTHONDONTWRITEBYTECODE="1")
+    compiled = {path.name.partition(".")[0] for path in fresh.root.glob("checker/phi_labs/__pycache__/*.pyc")}
+    assert compiled == {"__init__", "__main__", "cli"}
+
+
 def test_a_second_start_is_silent_and_hands_on_the_exit_code(ready: Checkout) -> None:
     done = ready.run("labs", FAIL="phi_labs")
     assert (done.returncode, done.stderr) == (7, "")
