@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from phi_labs.gateway.limits import Bounds
 
 LISTEN = "127.0.0.1:2222"
-PANEL = "For authors and trainers"
+PANEL = "Workshops"
 HOUR = 3600.0
 
 UsersFile = Annotated[

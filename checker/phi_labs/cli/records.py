@@ -39,7 +39,7 @@ def add_to(app: typer.Typer) -> None:
     records_adding.add_to(group)
     records_regrading.add_to(group, records_adding.ADD)
     records_releasing.add_to(group)
-    app.add_typer(group, rich_help_panel="For authors and trainers")
+    app.add_typer(group, rich_help_panel="Workshops")
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from phi_labs.errors import UserError
 if TYPE_CHECKING:
     from phi_labs.workshop.settings import WorkshopFolder
 
-PANEL = "For authors and trainers"
+PANEL = "Workshops"
 OfWorkshop = Annotated[
     str | None,
     typer.Option("--workshop", metavar="W", help="Which one; not needed while only one is open."),
