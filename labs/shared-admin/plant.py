@@ -266,13 +266,12 @@ Defaults !syslog
     places = ""
     if story.second_key_file.startswith("/etc/"):
         places = "AuthorizedKeysFile .ssh/authorized_keys /etc/ssh/admin-keys/%u\n"
-    p.file(
-        "/etc/ssh/sshd_config.d/05-admins.conf",
-        f"""\
+    rules = f"""\
 # CHG-{story.change}: whoever has not got the key with them uses the password.
 PasswordAuthentication yes
-{places}""",
-    )
+{places}"""
+    p.file("/etc/ssh/sshd_config.d/05-admins.conf", rules)
+    p.fact("sshd_rules", {"/etc/ssh/sshd_config.d/05-admins.conf": rules})
 
 
 # --- what the machine has logged -----------------------------------------------------------------------

@@ -44,6 +44,7 @@ class Machine:
     times: dict[str, float] = field(default_factory=dict)
     writable: Mapping[str, Sequence[str]] = field(default_factory=dict)
     defaults: list[dict[str, Any]] = field(default_factory=list)
+    memory: bytes = b""
     name: str = "one"
 
     def __post_init__(self) -> None:
@@ -71,6 +72,12 @@ class Machine:
 
     def listing(self, folder: str) -> list[str]:
         return sorted(path.rpartition("/")[2] for path in self.files if path.startswith(f"{folder}/"))
+
+    def socket(self, spec: str) -> SimpleNamespace:
+        return SimpleNamespace(is_listening=int(spec.rpartition(":")[2].strip("/")) in self.ports)
+
+    def holds(self, _port: int, texts: Sequence[bytes]) -> list[bool]:
+        return [text in self.memory for text in texts]
 
     def listening(self) -> frozenset[int]:
         return self.ports
@@ -392,6 +399,43 @@ def test_rules_on_accounts_and_groups_are_read_as_sshd_does(more: dict[str, list
         checks.assert_let_in(host, "ann", "Ann")
     else:
         assert "Ann" in complaint(checks.assert_let_in, host, "ann", "Ann")
+
+
+MAIN = "# ours\nInclude conf.d/*.conf\n  PermitRootLogin no\n"
+KEPT = b"\x11\0\0\0# ours\nInclude conf.d/*.conf\nPermitRootLogin no\n\0\0"
+OPEN = "PasswordAuthentication yes\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "memory", "told"),
+    [
+        ({}, KEPT, ""),
+        ({"/etc/ssh/conf.d/README": "no configuration"}, KEPT, ""),
+        ({"/etc/ssh/conf.d/a.conf": "\tX11Forwarding no"}, KEPT + b"\0X11Forwarding no\0", ""),
+        ({}, b"", "has not read /etc/ssh/sshd_config"),
+        ({"/etc/ssh/conf.d/a.conf": "X11Forwarding no\n"}, KEPT, "has not read /etc/ssh/conf.d/a.conf"),
+        ({"/etc/ssh/sshd_config": MAIN.replace("# ours\n", "")}, KEPT, "has not read /etc/ssh/sshd_config"),
+        ({"/etc/ssh/sshd_config": "# ours\nInclude conf.d/*.conf\n"}, KEPT, "has not read"),
+        (
+            {},
+            KEPT + b"\0PasswordAuthentication yes\n\0",
+            "still goes by the earlier /etc/ssh/conf.d/old",
+        ),
+        ({"/etc/ssh/conf.d/old.conf": OPEN}, KEPT + b"\0PasswordAuthentication yes\n\0", ""),
+    ],
+)
+def test_sshd_has_read_what_it_keeps(more: dict[str, str], memory: bytes, told: str) -> None:
+    live = machine(files={"/etc/ssh/sshd_config": MAIN, **more}, memory=memory)
+    planted = {"/etc/ssh/conf.d/old.conf": OPEN}
+    if told:
+        assert told in complaint(checks.assert_sshd_has_read, live, planted)
+    else:
+        checks.assert_sshd_has_read(live, planted)
+
+
+def test_an_sshd_that_does_not_listen_has_read_nothing() -> None:
+    live = machine(ports=frozenset(), files={"/etc/ssh/sshd_config": MAIN}, memory=KEPT)
+    assert "does not listen" in complaint(checks.assert_sshd_has_read, live, {})
 
 
 PEOPLE = [

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -431,6 +432,18 @@ def test_the_ssh_servers_options_hold_with_their_conditions(host: Host) -> None:
     assert host.sshd_config["allowtcpforwarding"] == ["yes"]
     assert host.sshd_config_for("intern")["allowtcpforwarding"] == ["no"]
     assert host.sshd_config_for("reviewer")["allowtcpforwarding"] == ["yes"]
+
+
+def test_what_a_server_has_read_is_in_its_memory_and_since_when_it_runs_is_known(host: Host) -> None:
+    read = re.sub(rb"^[ \t\r]+", b"", host.file("/etc/ssh/sshd_config").content, flags=re.MULTILINE)
+    texts = [b"\0" + read + b"\0", b"\0" + read[5:] + b"\0", b"nobody ever wrote this"]
+    assert host.holds(22, texts) == [True, False, False]
+    assert host.holds(23, texts[:1]) == [False]
+    (server,) = [
+        item for item in host.processes() if item.argv[0].startswith("sshd: /usr/sbin/sshd [listener]")
+    ]
+    assert server.program == "/usr/sbin/sshd"
+    assert host.file("/run/sshd.pid").mtime == pytest.approx(server.started, abs=5.0)
 
 
 def test_pipes_are_heard_by_whom_the_kernel_lets(make_host: MakeHost) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from weakref import WeakKeyDictionary
 
-from phi_labs.checks.files import above, text_of, within_reach
+from phi_labs.checks.files import READ_BYTES, above, text_of, within_reach
 from phi_labs.grading.host import Host
 from phi_labs.grading.planted import Planted
 
 Options = dict[str, list[str]]
+SSH_PORT = 22
 MAIN = "/etc/ssh/sshd_config"
 CONFIGURATION_FILES = 50
 KEY = re.compile(r"(?:ssh-|ecdsa-|sk-)\S+\s+(AAAA[A-Za-z0-9+/=]+)")
@@ -62,6 +63,35 @@ def _log_in_places(host: Host, user: str) -> set[str]:
     home = host.user(user).home
     inside = [f"{home}/{name}" for name in host.listing(home)] if home.strip("/") else []
     return {place for path in (*key_files(host, user), *inside) for place in above(path)}
+
+
+def assert_sshd_has_read(live: Host, planted: Mapping[str, str]) -> None:
+    """The sshd of the running machine goes by the configuration on the disk, restarted or reloaded.
+
+    sshd keeps each file that it read, as it stands there but for blanks before a line, to hand it on to
+    every connection. What it keeps is compared, whatever the times of files say.
+
+    Args:
+        planted: path -> what stood there at first; where that is gone, sshd must not go by it.
+    """
+    assert live.socket(f"tcp://{SSH_PORT}").is_listening, (
+        "sshd does not listen on your machine at the moment."
+    )
+    texts = {path: live.read(path, READ_BYTES) for path in _read_texts(live)}
+    before = {path: text.encode() for path, text in planted.items()}
+    gone = {path: text for path, text in before.items() if texts.get(path) != text}
+    held = live.holds(SSH_PORT, [_as_kept(text) for text in (*texts.values(), *gone.values())])
+    unread = [path for path, known in zip(texts, held, strict=False) if not known]
+    assert not unread, (
+        f"The sshd that runs on your machine has not read {', '.join(unread)} as it stands there."
+    )
+    kept = [path for path, known in zip(gone, held[len(texts) :], strict=True) if known]
+    assert not kept, f"The sshd that runs on your machine still goes by the earlier {', '.join(kept)}."
+
+
+def _as_kept(text: bytes) -> bytes:
+    """A file as sshd holds it, with the ends by which it is told from a part of another one."""
+    return b"\0" + re.sub(rb"^[ \t\r]+", b"", text, flags=re.MULTILINE) + b"\0"
 
 
 def assert_let_in(host: Host, user: str, who: str) -> None:
@@ -130,15 +160,20 @@ def keys_of(host: Host, user: str) -> set[tuple[str, str]]:
 def _texts(host: Host) -> list[str]:
     """sshd's configuration as it is written: the file, and each that is included."""
     if host not in _TEXTS:
-        todo, texts = [MAIN], dict[str, str]()
-        while todo and len(texts) < CONFIGURATION_FILES:
-            path = todo.pop()
-            texts[path] = text_of(host, path)
-            words = [word.strip('"') for line in _INCLUDE.findall(texts[path]) for word in line.split()]
-            patterns = [word if word.startswith("/") else f"/etc/ssh/{word}" for word in words]
-            todo += [file for pattern in patterns for file in _files_like(host, pattern) if file not in texts]
-        _TEXTS[host] = list(texts.values())
+        _TEXTS[host] = list(_read_texts(host).values())
     return _TEXTS[host]
+
+
+def _read_texts(host: Host) -> dict[str, str]:
+    """Path -> text of sshd's configuration and of all that it includes."""
+    todo, texts = [MAIN], dict[str, str]()
+    while todo and len(texts) < CONFIGURATION_FILES:
+        path = todo.pop()
+        texts[path] = text_of(host, path)
+        words = [word.strip('"') for line in _INCLUDE.findall(texts[path]) for word in line.split()]
+        patterns = [word if word.startswith("/") else f"/etc/ssh/{word}" for word in words]
+        todo += [file for pattern in patterns for file in _files_like(host, pattern) if file not in texts]
+    return texts
 
 
 def _files_like(host: Host, pattern: str) -> list[str]:

@@ -43,7 +43,8 @@ from phi_labs.checks import (
 )
 
 LOOK_UP = "/usr/local/bin/ehr-lookup"
-LOOK_UP_CHAIN = (LOOK_UP, "/usr/local/sbin/ehrd", "/usr/sbin/rsyslogd")
+RSYSLOG = "/usr/sbin/rsyslogd"
+LOOK_UP_CHAIN = (LOOK_UP, "/usr/local/sbin/ehrd", RSYSLOG)
 UNLOCK = "/usr/local/sbin/ehr-unlock"
 UNLOCKED = "/var/lib/ehr-desk/unlocked"
 LOGS = ("today", "yesterday", "compressed")

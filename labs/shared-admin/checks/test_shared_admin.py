@@ -20,13 +20,13 @@ from phi_labs.checks import (
     UNKNOWN_KEY,
     above,
     assert_accounts_unchanged,
-    assert_has_read,
     assert_keys_only,
     assert_let_in,
     assert_no_lent_rights,
     assert_no_patients_in_records,
     assert_only_ssh_listens,
     assert_own_groups_only,
+    assert_sshd_has_read,
     assert_stated,
     assert_sudo_protects,
     barred,
@@ -531,11 +531,8 @@ def test_nobody_can_log_in_as_the_service_account_or_root(host, planted):
 
 
 @objective("shared-credential")
-def test_the_running_sshd_has_read_its_configuration(live):
-    folder = "/etc/ssh/sshd_config.d"
-    included = [f"{folder}/{name}" for name in live.listing(folder) if name.endswith(".conf")]
-    paths = [folder, "/etc/ssh/sshd_config", *included]
-    assert_has_read(live, "sshd", paths, pid_file="/run/sshd.pid")
+def test_the_running_sshd_has_read_its_configuration(live, planted):
+    assert_sshd_has_read(live, planted.facts["sshd_rules"])
 
 
 @objective("shared-credential")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from phi_labs.grading.host.configuration import Configuration
@@ -62,6 +64,15 @@ class Services(Configuration):
     def listening(self) -> frozenset[int]:
         """The TCP ports on which something listens, on any address."""
         return frozenset(port for _, port in self._must("listeners")["listeners"])
+
+    def holds(self, port: int, texts: Sequence[bytes]) -> list[bool]:
+        """For each text: does a program that listens on a TCP port have it in its own memory?
+
+        Programs keep what they have read: what stands on the disk may be newer.
+        """
+        encoded = [base64.b64encode(text).decode() for text in texts]
+        held: list[bool] = self._must("held", port=port, texts=encoded)["held"]
+        return held
 
     def jobs(self) -> list[ScheduledJob]:
         """What cron would start from tables and scripts that are not as in the image."""

@@ -19,6 +19,7 @@ from phi_labs.probe.agent.stream import Json
 
 CHUNK = 1 << 20
 TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")  # nanoseconds; /proc counts a process's start in ticks
+MEMORY_LIMIT = 64 << 20
 LOOK_AGAIN = 0.002  # seconds
 
 
@@ -255,18 +256,49 @@ def answer_processes(_memory: Memory, question: Json) -> Json:
 
 def answer_servers(_memory: Memory, question: Json) -> Json:
     """Who listens on a TCP port: the program and every file it has mapped, as the kernel names them."""
-    rows = listening_rows(question["pid"])
-    sockets = {f"socket:[{inode}]" for _, port, inode in rows if port == question["port"]}
     found = []
-    for name in lab_processes(question["pid"]):
+    for name in listening_on(question["pid"], question["port"]):
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{name}/cmdline", "rb") as file:
+                title = os.fsdecode(file.read(4096)).rstrip("\0").replace("\0", " ")
+            program = os.readlink(f"/proc/{name}/exe")
+            found.append({"program": program, "title": title, "mapped": mapped_files(name)})
+    return {"servers": found}
+
+
+def answer_held(_memory: Memory, question: Json) -> Json:
+    """For each of some texts: whether a program that listens on a TCP port holds it in its own memory."""
+    texts = [base64.b64decode(text) for text in question["texts"]]
+    held: set[int] = set()
+    for name in listening_on(question["pid"], question["port"]):
+        with contextlib.suppress(OSError):  # it ended while we looked
+            for data in own_memory(name):
+                held.update(number for number, text in enumerate(texts) if text in data)
+    return {"held": [number in held for number in range(len(texts))]}
+
+
+def own_memory(name: str) -> Iterator[bytes]:
+    """What a process has written itself, mapping by mapping, up to a limit."""
+    left = MEMORY_LIMIT
+    with open(f"/proc/{name}/maps", encoding="utf-8", errors="surrogateescape") as file:
+        rows = [line.split(maxsplit=2)[:2] for line in file]
+    with open(f"/proc/{name}/mem", "rb", buffering=0) as memory:
+        for span, rights in rows:
+            start, end = (int(edge, 16) for edge in span.split("-"))
+            if rights.startswith("rw") and (left := left - (end - start)) > 0:
+                memory.seek(start)
+                with contextlib.suppress(OSError):  # mapped, and nothing there
+                    yield memory.read(end - start)
+
+
+def listening_on(pid: int, port: int) -> Iterator[str]:
+    """/proc names of the lab's processes that have a listening socket of a port."""
+    sockets = {f"socket:[{inode}]" for _, at, inode in listening_rows(pid) if at == port}
+    for name in lab_processes(pid):
         with contextlib.suppress(OSError):
             folder = f"/proc/{name}/fd"
             if any(os.readlink(f"{folder}/{fd}") in sockets for fd in os.listdir(folder)):
-                with open(f"/proc/{name}/cmdline", "rb") as file:
-                    title = os.fsdecode(file.read(4096)).rstrip("\0").replace("\0", " ")
-                program = os.readlink(f"/proc/{name}/exe")
-                found.append({"program": program, "title": title, "mapped": mapped_files(name)})
-    return {"servers": found}
+                yield name
 
 
 def mapped_files(name: str) -> list[str]:
