@@ -6,7 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -16,11 +16,15 @@ from phi_labs.gateway.commands import Speaker, parse_command
 from phi_labs.gateway.directory import Request, Verb
 from phi_labs.gateway.errands import Errands
 from phi_labs.gateway.holding import Holding
+from phi_labs.gateway.local import InstallationDirectory
 from phi_labs.lifecycle.installation import Installation
 from phi_labs.lifecycle.state import State
 from phi_labs.model.content import find_lab
 from phi_labs.workshop.board import Place
+from phi_labs.workshop.graders import Outcome, Ticket
+from phi_labs.workshop.provision import Order, Wanted
 from phi_labs.workshop.scenario import load_scenario
+from phi_labs.workshop.workshop import Workshop
 
 TAKES_A_HINT = """
 import os, sys
@@ -144,3 +148,52 @@ def test_while_the_labs_cannot_be_reached_the_menu_says_so(tmp_path: Path) -> No
     said = told(directory_of(tmp_path, "the engine does not answer since 09:00:00 UTC (start it)"), "labs")
     assert "not started, cannot be reached at the moment" in said
     assert "after log-access, cannot" not in said
+
+
+def test_who_waits_at_a_door_or_for_a_grade_keeps_nobody_else_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = Order(Wanted(0, 0, "class", "log-access"))  # a lab that takes its time
+    ready = Order(Wanted(0, 0, "anna", "log-access"))
+    ready.done.set()
+    ticket = Ticket("class", "log-access")
+    entered: list[str] = []
+
+    def step_in(order: Order) -> None:
+        entered.append(order.wanted.learner)
+
+    workshop = SimpleNamespace(
+        installation=Installation(State(tmp_path / "state")),
+        attendance=SimpleNamespace(
+            ask=lambda user, _lab: ready if user == "anna" else waiting,
+            step_in=step_in,
+            leave=lambda *_: None,
+        ),
+        gradings=SimpleNamespace(ask=lambda *_: ticket),
+        graders=SimpleNamespace(position=lambda *_: 0),
+        footing=SimpleNamespace(trouble=""),
+    )
+    directory = WorkshopDirectory(cast("Workshop", workshop), lambda _card, _request: "")
+
+    async def contact(_self: object, _user: str, _lab: str) -> None:
+        return None
+
+    monkeypatch.setattr(InstallationDirectory, "on_contact", contact)
+
+    async def day() -> None:
+        grade = Request(Verb.GRADE, "log-access")
+        crowd: list[asyncio.Future[Any]] = []
+        crowd += [asyncio.ensure_future(directory.on_contact("class", "log-access")) for _ in range(40)]
+        crowd += [asyncio.ensure_future(directory.act("class", grade, lambda _: None)) for _ in range(40)]
+        await asyncio.sleep(0)
+        await asyncio.wait_for(directory.on_contact("anna", "log-access"), 20)
+        assert entered == ["anna"]
+        waiting.done.set()
+        ticket.outcome = Outcome(reason="it was nothing")
+        ticket.done.set()
+        ends = await asyncio.gather(*crowd, return_exceptions=True)
+        assert [str(end) for end in ends] == ["None"] * 40 + ["it was nothing"] * 40
+        await directory.close()
+
+    asyncio.run(day())
+    assert entered == ["anna", *["class"] * 40]

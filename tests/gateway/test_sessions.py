@@ -251,27 +251,26 @@ def test_anothers_lab_is_refused_in_the_words_of_an_unknown_one(world: World) ->
 
 
 @pytest.mark.parametrize(
-    "asked",
+    ("asked", "options", "words"),
     [
-        "alice+Temp-Phi",
-        "alice+TEMP-PHI+desk1",
-        "alice+temp-phi+desk1",
-        "alice+temp-phi ",
-        "alice++temp-phi",
-        "alice+bob+temp-phi",
-        "alice+../bob/temp-phi",
-        "alice+bob%2Ftemp-phi",
-        "alice+temp\u2010phi",
-        "bob",
-        "bob+temp-phi",
-        "Bob+temp-phi",
-        "alice,bob+temp-phi",
+        ("alice+Temp-Phi", [], ["id"]),
+        ("alice+TEMP-PHI+desk1", [], ["id"]),
+        ("alice+temp-phi+desk1", [], ["id"]),
+        ("alice+temp-phi+desk1", ["-W", "127.0.0.1:22"], []),
+        ("alice+temp-phi+desk1", ["-s"], ["sftp"]),
+        ("alice+temp-phi ", [], ["id"]),
+        ("alice++temp-phi", [], ["id"]),
+        ("alice+bob+temp-phi", [], ["id"]),
+        ("alice+../bob/temp-phi", [], ["id"]),
+        ("alice+../bob/temp-phi", ["-s"], ["sftp"]),
+        ("alice+bob%2Ftemp-phi", [], ["id"]),
+        ("alice+temp\u2010phi", [], ["id"]),
+        ("bob+temp-phi", [], ["id"]),
+        ("bob+temp-phi", ["-W", "127.0.0.1:22"], []),
+        ("Bob+temp-phi", [], ["id"]),
+        ("alice,bob+temp-phi", [], ["id"]),
+        ("bob", [], ["brief", "temp-phi"]),
     ],
-)
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [([], ["id"]), (["-W", "127.0.0.1:22"], []), (["-s"], ["sftp"])],
-    ids=["command", "forward", "sftp"],
 )
 def test_anothers_lab_is_reached_by_no_spelling(
     world: World, asked: str, options: list[str], words: list[str]

@@ -24,6 +24,7 @@ from phi_labs.engine.docker import Engine
 from phi_labs.lifecycle.state import State
 from phi_labs.records.event import Kind
 from phi_labs.records.store import Records
+from phi_labs.workshop.control import ask
 
 SCENARIO = """\
 id: tiny-day
@@ -96,7 +97,9 @@ class Day:
         )
 
     def status(self) -> dict[str, Any]:
-        return self.asked("workshop", "status")
+        """What the process says, asked as the command does but without a process for it: 5 ms."""
+        found: dict[str, Any] = ask(self.state / "workshops/tiny-day/control.sock", {"do": "status"})
+        return found
 
     def asked(self, *words: str) -> dict[str, Any]:
         """The JSON that a command answers."""

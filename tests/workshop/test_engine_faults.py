@@ -15,6 +15,7 @@ from tests.workshop.day import Day, until
 from tests.workshop.own_engine import OwnEngine, own_engine
 from tests.workshop.small_disk import small_disk
 
+from phi_labs.engine.docker import LABEL_PREFIX, ContainerSpec
 from phi_labs.engine.images import base_recipe, lab_recipe
 from phi_labs.lifecycle.installation import Installation
 from phi_labs.probe.client import probe_recipe
@@ -150,10 +151,26 @@ def test_after_a_reboot_open_goes_on_with_everybodys_work(day: Day, engine: OwnE
     assert started(day, *names) == Counter(names)
 
 
-def test_after_a_reboot_close_grades_what_was_begun(tmp_path: Path, engine: OwnEngine) -> None:
+def strangers(day: Day) -> list[str]:
+    """A container of another project, and one that looks like a clone of another installation's grading."""
+    clone = {LABEL_PREFIX + "kind": "clone", LABEL_PREFIX + "install": "another"}
+    made = []
+    with day.engine() as connection:
+        image = connection.image_id(base_recipe().tag)
+        assert image is not None
+        for name, labels in (("somebody-elses", {}), ("phi-labs-taken-0123456789ab-1", clone)):
+            made.append(connection.create(ContainerSpec(image, ["sleep", "600"], name, labels)))
+            connection.start(made[-1])
+    return made
+
+
+def test_after_a_reboot_close_grades_what_was_begun_and_touches_nobody_elses(
+    tmp_path: Path, engine: OwnEngine
+) -> None:
     day = Day(tmp_path, engine)
     day.enrol("ana")
     day.open()
+    others = strangers(day)
     try:
         assert day.ssh("ana", "sudo -n bash -s", stdin=FIX, lab="tiny")[0] == 0
         day.kill()
@@ -163,9 +180,14 @@ def test_after_a_reboot_close_grades_what_was_begun(tmp_path: Path, engine: OwnE
         assert (closed["graded"], closed["ungraded"], closed["left"]) == (1, [], [])
         assert [item.data["scorecard"]["score"] for item in day.events(Kind.GRADED)] == [100]
         assert day.machines() == []
+        with day.engine() as connection:
+            assert [connection.inspect(other).status for other in others] == ["exited", "exited"]
     finally:
         engine.ensure()
         day.end()
+        with day.engine() as connection:
+            for other in others:
+                connection.remove(other)
 
 
 def test_a_full_disk_lets_work_wait_and_loses_nothing(day: Day) -> None:

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.slow]
 def day(tmp_path: Path, installation: Installation) -> Iterator[Day]:
     day = Day(tmp_path)
     yield day
-    day.end()
+    day.end(close=False)
 
 
 def test_killed_while_it_opens_it_is_taken_up_and_everybody_has_one_lab(day: Day) -> None:

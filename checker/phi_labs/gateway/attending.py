@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,10 +10,13 @@ from phi_labs.errors import NotGraded, UserError
 from phi_labs.gateway.directory import LabView, Message, Request, Say, User, Verb
 from phi_labs.gateway.local import ExecConsole, InstallationDirectory, gateway_folder
 from phi_labs.gateway.users import Users
+from phi_labs.gateway.waiting import is_set
 from phi_labs.lifecycle.state import State
 from phi_labs.model.organisation import load_organisation
 from phi_labs.model.scorecard import Scorecard
 from phi_labs.records.event import Kind
+from phi_labs.workshop.attendance import PATIENCE
+from phi_labs.workshop.provision import Order
 from phi_labs.workshop.scenario import story
 from phi_labs.workshop.status import state_of
 from phi_labs.workshop.workshop import Workshop
@@ -94,7 +96,11 @@ class WorkshopDirectory(InstallationDirectory):
 
     async def on_contact(self, user: str, lab: str) -> None:
         """Start the lab or wake it; the first contact starts its time."""
-        await self._aside(partial(self._workshop.attendance.enter, user, lab))
+        attendance = self._workshop.attendance
+        order: Order | None = await self._read(partial(attendance.ask, user, lab))
+        while order is not None:
+            await is_set(order.done, PATIENCE)
+            order = await self._aside(partial(attendance.step_in, order))
         try:
             await super().on_contact(user, lab)
         except BaseException:
@@ -129,7 +135,7 @@ class WorkshopDirectory(InstallationDirectory):
             say("  the labs cannot be reached at the moment; it is graded once they can\n")
         elif position > 0 and not request.as_json:
             say(f"  waiting: {position} gradings come first\n")
-        done = await asyncio.to_thread(ticket.done.wait, GRADING_PATIENCE)
+        done = await is_set(ticket.done, GRADING_PATIENCE)
         outcome = ticket.outcome
         if not done or outcome is None:
             raise NotGraded(

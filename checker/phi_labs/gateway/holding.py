@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from phi_labs.errors import UserError
 from phi_labs.gateway.attending import WorkshopDirectory
 from phi_labs.gateway.server import Gateway
+from phi_labs.gateway.waiting import is_set
 from phi_labs.model.entity import Entity
 from phi_labs.workshop.closing import Closed, close
 from phi_labs.workshop.control import Say, listen
@@ -164,7 +165,7 @@ class Holding:
         return chosen
 
     async def _await(self, ticket: Ticket, say: Say) -> dict[str, Any]:
-        await self._aside(ticket.done.wait)
+        await is_set(ticket.done, float("inf"))
         outcome = ticket.outcome
         score = outcome.scorecard["score"] if outcome and outcome.scorecard else None
         reason = outcome.reason if outcome else "no answer"

@@ -15,7 +15,7 @@ from phi_labs.workshop.board import Place
 from phi_labs.workshop.footing import Footing
 from phi_labs.workshop.ledger import Key, Ledger
 from phi_labs.workshop.preparing import AT_THE_DOOR, Preparing
-from phi_labs.workshop.provision import Step
+from phi_labs.workshop.provision import Order, Step
 
 PATIENCE = 60.0  # seconds at the door
 
@@ -45,6 +45,14 @@ class Attendance:
         Raises:
             UserError: it is finished, others come first, or it is not ready yet (and where it waits).
         """
+        order = self.ask(learner, lab)
+        order.done.wait(patience)
+        while (more := self.step_in(order)) is not None:
+            order = more
+            order.done.wait(patience)
+
+    def ask(self, learner: str, lab: str) -> Order:
+        """Ask to be let in; how the lab's preparation goes, for whoever waits for it."""
         ledger = self._ledger
         ledger.known(learner, lab)
         place = ledger.place(learner, lab)
@@ -56,17 +64,27 @@ class Attendance:
             raise UserError(f"{', '.join(missing)} come first", "the menu lists your labs in order")
         if self._footing.trouble:
             raise unreachable(self._footing.trouble)
-        self._await(learner, lab, patience)
+        return self._preparing.provisioner.want(learner, lab, urgency=AT_THE_DOOR)
+
+    def step_in(self, order: Order) -> Order | None:
+        """Go in, once ``order`` was waited for; another to wait for if machines have to be made anew."""
+        learner, lab = order.wanted.key
+        if not order.done.is_set():
+            raise UserError(f"{lab} is not ready yet{self._waits(learner, lab)}", "come back in a minute")
+        if order.step is Step.FAILED:
+            raise UserError(f"{lab} could not be started: {order.reason}", "tell your trainer")
         if not self._wake(learner, lab):  # stopped from outside or gone: it is brought up, or made, again
-            self._preparing.again(learner, lab, urgency=AT_THE_DOOR)
-            self._await(learner, lab, patience)
-            if not self._wake(learner, lab):
+            if order.again:
                 raise UserError(f"the machines of {lab} do not stay up", "tell your trainer")
+            more = self._preparing.again(learner, lab, urgency=AT_THE_DOOR)
+            more.again = True
+            return more
         try:
-            self._first_contact(place)
+            self._first_contact(self._ledger.place(learner, lab))
         except BaseException:
             self.leave(learner, lab)
             raise
+        return None
 
     def leave(self, learner: str, lab: str) -> None:
         """One session ended."""
@@ -104,13 +122,6 @@ class Attendance:
             turn = self._turns[key]
         with turn:
             yield
-
-    def _await(self, learner: str, lab: str, patience: float) -> None:
-        order = self._preparing.provisioner.want(learner, lab, urgency=AT_THE_DOOR)
-        if not order.done.wait(patience):
-            raise UserError(f"{lab} is not ready yet{self._waits(learner, lab)}", "come back in a minute")
-        if order.step is Step.FAILED:
-            raise UserError(f"{lab} could not be started: {order.reason}", "tell your trainer")
 
     def _waits(self, learner: str, lab: str) -> str:
         view = self._preparing.provisioner.view()

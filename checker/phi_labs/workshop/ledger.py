@@ -92,6 +92,8 @@ class Ledger:
 
     def note_all(self, new: list[NewEvent]) -> list[Event]:
         """Record events, all of them or none."""
+        if not new:  # no transaction for nothing
+            return []
         with self.lock:
             events = self.records.append_all(new)
             for event in events:

@@ -54,6 +54,7 @@ class Order:
     Attributes:
         reason: why it waits or failed, in words; empty when all is well.
         seconds: how long its start took.
+        again: whether it stands for one whose machines were not what they should be.
     """
 
     wanted: Wanted
@@ -62,6 +63,7 @@ class Order:
     reason: str = ""
     not_before: float = 0.0
     seconds: float = 0.0
+    again: bool = False
     done: threading.Event = field(default_factory=threading.Event)
 
 
