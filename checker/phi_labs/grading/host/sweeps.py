@@ -106,17 +106,18 @@ class Sweeps(Files):
             if kind == "sweep" and key[0] == (everywhere, live) and wanted <= key[1]:
                 swept: Leaks = remembered
                 return swept.of(wanted)
-        asked = wanted | self._known if wanted & self._known else wanted
-        fresh = self._ask_sweep(sorted(asked), everywhere, live=live)
+        again = self._known if wanted & self._known else frozenset()
+        asked = wanted | again
+        fresh = self._ask_sweep([*sorted(again), *sorted(asked - again)], len(again), everywhere, live=live)
         self._memory["sweep", (everywhere, live), asked] = fresh
         return fresh.of(wanted)
 
-    def _ask_sweep(self, strings: list[str], everywhere: bool, *, live: bool) -> Leaks:
-        answer = self._sweep_answer(strings, everywhere, live=live)
+    def _ask_sweep(self, strings: list[str], again: int, everywhere: bool, *, live: bool) -> Leaks:
+        answer = self._sweep_answer(strings, again, everywhere, live=live)
         if answer["moved"] and self._freeze is not None:
             with self._freeze():  # what nobody moves, nobody moves out of sight
                 self._generation = secrets.token_hex(8)
-                answer = self._sweep_answer(strings, everywhere, live=live)
+                answer = self._sweep_answer(strings, again, everywhere, live=live)
         blocked = answer["blocked"]
         if blocked:
             raise ProbeError(f"{self.name} cannot be searched: /{blocked[0][0]}: {blocked[0][1]}")
@@ -127,10 +128,13 @@ class Sweeps(Files):
         ]
         return Leaks(found, [("/" + path, reason) for path, reason in answer["notes"]])
 
-    def _sweep_answer(self, strings: list[str], everywhere: bool, *, live: bool) -> dict[str, Any]:
+    def _sweep_answer(
+        self, strings: list[str], again: int, everywhere: bool, *, live: bool
+    ) -> dict[str, Any]:
         return self._must(
             "sweep",
             strings=strings,
+            known=again,
             also=other_dates(strings),
             key=None if everywhere else self._machine.image,
             live=live,

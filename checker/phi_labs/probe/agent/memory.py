@@ -8,6 +8,7 @@ from typing import Any
 from phi_labs.probe.agent.kernel import Refused
 from phi_labs.probe.agent.patterns import Patterns
 from phi_labs.probe.agent.roots import Roots
+from phi_labs.probe.agent.shelf import Shelf
 from phi_labs.probe.agent.stream import Json, Out
 from phi_labs.probe.agent.walking import Changed, Listing, load_baseline
 
@@ -21,7 +22,7 @@ class Memory:
 
     Attributes:
         out: standard output, for answers that are more than a line.
-        cache: folder of the image listings that all conversations share.
+        cache: folder of the image listings, and of compiled strings, that all conversations share.
         walks: one walk serves every question until the client says that the machine may have changed.
         held: what a file of this identity held of these strings: an unchanged file is read once.
         patterns: strings that were asked about, ready to be looked for.
@@ -33,6 +34,11 @@ class Memory:
     walks: dict[tuple[int, str, bool], tuple[str, Changed]] = field(default_factory=dict)
     held: dict[tuple[Any, ...], Held] = field(default_factory=dict)
     patterns: dict[bytes, Patterns] = field(default_factory=dict)
+
+    @property
+    def shelf(self) -> Shelf:
+        """Compiled strings of earlier sweeps, also of other conversations."""
+        return Shelf(self.cache)
 
     def baseline(self, key: str) -> Listing:
         """The listing of a pristine image; refused when it is not known."""

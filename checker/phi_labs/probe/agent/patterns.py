@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from phi_labs.probe.agent import vectorscan
+from phi_labs.probe.agent.shelf import Shelf
 from phi_labs.probe.agent.spelling import Form, encoded_forms, forms_of, stands_alone
 
 PREFIX = 3
@@ -16,30 +17,70 @@ SHORT_RUN, LONG_RUN = 12, 44
 WORTH_COMPILING = 256
 LEAST = 1 << 18
 MOST = 2 << 20
+# Beside strings that are compiled already, so few literals are compiled without a thought (5 ms).
+FEW = 500
 _NOTHING: Mapping[int, dict[bytes, list[Form]]] = {}
 
 
 class Patterns:
     """The strings of one sweep in all their forms.
 
+    Args:
+        again: so many of the first strings are asked about by many sweeps: they are compiled by themselves.
+        shelf: where what other sweeps compiled lies, and where this one leaves its own.
+
     Attributes:
         longest: length of the longest form.
     """
 
-    def __init__(self, strings: list[str], also: Iterable[tuple[str, int]] = ()) -> None:
+    def __init__(
+        self,
+        strings: list[str],
+        also: Iterable[tuple[str, int]] = (),
+        *,
+        again: int = 0,
+        shelf: Shelf | None = None,
+    ) -> None:
         self._strings = strings
+        self._again = again
+        self._shelf = shelf
         self.forms = forms_of(strings, also)
         self.longest = max((len(form.literal) for form in self.forms), default=0)
         self._seen = 0
 
     @cached_property
-    def _many(self) -> vectorscan.Database | None:
+    def _many(self) -> list[tuple[list[Form], vectorscan.Database]] | None:
+        """The two groups of forms, compiled; None without a library."""
         library = vectorscan.library()
-        return vectorscan.Database(library, [form.literal for form in self._all]) if library else None
+        if library is None:
+            return None
+        compiled = [(group, self._compiled(library, _literals(group))) for group in self._groups]
+        return [(group, database) for group, database in compiled if database is not None]
+
+    def _compiled(self, library: vectorscan.Library, literals: Sequence[bytes]) -> vectorscan.Database | None:
+        if self._shelf is None:
+            return vectorscan.Database.compiled(library, literals)
+        return self._shelf.database(literals)
 
     @cached_property
-    def _all(self) -> list[Form]:
-        return self.forms + encoded_forms(self._strings)
+    def _groups(self) -> list[list[Form]]:
+        """Forms of the strings that are asked about again, and of the others; base64 included."""
+        forms = self.forms + encoded_forms(self._strings)
+        first = [form for form in forms if form.number < self._again]
+        return [group for group in (first, [form for form in forms if form.number >= self._again]) if group]
+
+    @cached_property
+    def _to_compile(self) -> int:
+        """How many literals would have to be compiled now."""
+        shelf = self._shelf
+        return sum(len(group) for group in self._groups if not (shelf and shelf.holds(_literals(group))))
+
+    @cached_property
+    def _worth_it(self) -> int:
+        """After how many bytes compiling pays; 0 when it is done."""
+        if self._to_compile < min(FEW, sum(map(len, self._groups))):
+            return 0
+        return min(max(LEAST, self._to_compile * WORTH_COMPILING), MOST)
 
     @cached_property
     def _by_prefix(self) -> dict[bytes, dict[int, dict[bytes, list[Form]]]]:
@@ -61,8 +102,7 @@ class Patterns:
     @property
     def much(self) -> bool:
         """Whether so much data went by that vectorscan is (now) used: it knows short base64 by itself."""
-        enough = self._seen > min(max(LEAST, len(self.forms) * WORTH_COMPILING), MOST)
-        return bool(self.forms) and enough and self._many is not None
+        return bool(self.forms) and self._seen >= self._worth_it and self._many is not None
 
     @cached_property
     def _long_run(self) -> vectorscan.Expression | None:
@@ -98,13 +138,13 @@ class Patterns:
                 yield form, start
 
     def _places(self, data: bytes) -> Iterator[tuple[Form, int]]:
-        database = self._many if self.much else None
-        if database is None:
+        compiled = self._many if self.much else None
+        if compiled is None:
             yield from self._few_places(data)
             return
-        for number, end in database.scan(data):
-            form = self._all[number]
-            yield form, end - len(form.literal)
+        for forms, database in compiled:
+            for number, end in database.scan(data):
+                yield forms[number], end - len(forms[number].literal)
 
     def _few_places(self, data: bytes) -> Iterator[tuple[Form, int]]:
         by_prefix, lengths = self._by_prefix, sorted({len(prefix) for prefix in self._by_prefix})
@@ -115,6 +155,10 @@ class Patterns:
                     if (forms := literals.get(data[at : at + size])) is not None:
                         for form in forms:
                             yield form, at
+
+
+def _literals(forms: Iterable[Form]) -> list[bytes]:
+    return [form.literal for form in forms]
 
 
 def prefix_pattern(prefixes: Iterable[bytes]) -> bytes:
