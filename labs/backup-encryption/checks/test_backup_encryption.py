@@ -591,7 +591,8 @@ def start_server(host):
     options = (
         "-c config_file=/etc/postgresql/15/main/postgresql.conf -c hba_file=/etc/postgresql/pg_hba.conf "
         f"-c ident_file=/etc/postgresql/pg_ident.conf -c unix_socket_directories={SOCKET} -c autovacuum=off "
-        "-c listen_addresses='' -c synchronous_commit=off -c external_pid_file='' -c logging_collector=off"
+        "-c listen_addresses='' -c synchronous_commit=off -c external_pid_file='' -c logging_collector=off "
+        "-c fsync=off -c full_page_writes=off"
     )
     host.run(["/usr/bin/install", "-d", "-o", "postgres", "-m", "0755", SOCKET])
     argv = ["/usr/bin/setpriv", "--reuid", "postgres", "--regid", "postgres", "--init-groups"]
