@@ -96,18 +96,19 @@ LATE = Failed("The scheduled jobs and the restores did not come to an end in tim
 class Trial:
     """Two nights in the clones, and what the backup server's folder is worth afterwards.
 
-    In stages, each made when a check first asks for it. What the restore command does happens beside the
-    checks: each machine has hands of its own, while the probe answers one question at a time.
+    In stages, each made when a check first asks for it. What happens on the untouched machines happens beside
+    the checks: what the restore command does in one thread, what is loaded in another. Each of these machines
+    has hands of its own; the probe, which answers one question at a time, is asked nothing there.
     """
 
     def __init__(self, hosts, pristines, planted):
         self._hosts = hosts
-        self._server = pristines["ehrdb1"]
+        self._server = server_of(pristines)
         self._room = RestoreRoom(pristines["backup1"], planted)
         self._planted = planted
         self._stages = {}
-        self._beside = ThreadPoolExecutor(1)
-        self._started = self._beside.submit(start_server, self._server)
+        self._trying = ThreadPoolExecutor(1)
+        self._loading = ThreadPoolExecutor(1)
 
     @property
     def nights(self):
@@ -115,13 +116,22 @@ class Trial:
         return self._once("nights", lambda: run_nights(self._hosts, self._planted))
 
     @property
-    def room(self):
-        """Where backups are restored, furnished; everything that is tried there is under way."""
-        return self._once("room", self._furnished)
+    def sealed(self):
+        """The files of the backup server's folder, by whom they are encrypted for."""
+        self._once("room", self._furnishing)
+        self._furnished.result()
+        return self._room.sealed
 
     def found(self, name):
-        """Where identifiers and deposited secrets stand on a machine after the two nights."""
+        """Where identifiers stand on a machine after the two nights."""
         return self._once(("found", name), lambda: self._sweep(name))
+
+    def secrets_found(self, name):
+        """Where deposited secrets stand on a machine after the two nights."""
+        strings = self.sealed.secrets
+        if not strings:
+            return self.found(name).of(strings)
+        return self._once(("secrets", name), lambda: self._hosts[name].find(strings))
 
     def given_out(self, place):
         """Days that the restore command gave out though it should not: see MUST_FAIL."""
@@ -142,29 +152,33 @@ class Trial:
         assert not isinstance(made, Failed), made.why
         return made
 
-    def _furnished(self):
-        self._days = [*self.nights.gained, *self._planted.facts["nights"]]
-        self._room.furnish(self._hosts)
-        if not self._room.trouble:
-            self._refusals = self._beside.submit(self._room.try_what_must_fail, self._days)
-            self._running = {day: self._beside.submit(self._room.restore, day) for day in self._days}
-        return self._room
+    def _furnishing(self):
+        """Everything that is tried on the untouched machines, under way."""
+        days = [*self.nights.gained, *self._planted.facts["nights"]]
+        taken = self._room.take(self._hosts)
+        self._furnished = self._trying.submit(self._room.furnish, taken)
+        self._said = self._trying.submit(self._room.try_what_must_fail, days)
+        restores = {day: self._trying.submit(self._room.restore, day) for day in days}
+        self._rows = {day: self._loading.submit(self._load, restored) for day, restored in restores.items()}
+
+    def _load(self, restored):
+        script, trouble = restored.result()
+        return Rows({}, trouble) if trouble else self._server.loaded(self._planted, script)
 
     def _sweep(self, name):
-        strings = self._planted.manifest.identifiers() | self.nights.new_strings | self.room.sealed.secrets
+        strings = self._planted.manifest.identifiers() | self.nights.new_strings
+        self._once("room", self._furnishing)  # goes on beside the sweep
         return self._hosts[name].find(strings)
 
     def _given_out(self, place):
-        assert not self.room.trouble, f"Nothing can be restored: {self.room.trouble}."
-        self._refusals.result()
-        return self._room.given_out(place)
+        self._once("room", self._furnishing)
+        said = self._said.result()
+        assert not self._room.trouble, f"Nothing can be restored: {self._room.trouble}."
+        return said[place]
 
     def _restored(self, day):
-        if self.room.trouble:
-            return Rows({}, self.room.trouble)
-        ended = self._running[day].result()
-        self._started.result()
-        return loaded(self._server, self._planted, self._room, day, ended)
+        self._once("room", self._furnishing)
+        return self._rows[day].result()
 
 
 TRIALS = WeakKeyDictionary()
@@ -420,6 +434,7 @@ def packet(content, at):
     return first >> 2 & 0x0F, 3, int.from_bytes(content[at + 1 : at + 3], "big")
 
 
+PIECE = 768 * 1024  # what a command says is cut off at one MiB
 HIDDEN = "/root/aside"  # nobody but root looks in here
 PLACE = "/restore"
 KEYS, BACKUPS = f"{PLACE}/keys", f"{PLACE}/backups"
@@ -446,8 +461,8 @@ class RestoreRoom:
         self.sealed = Sealed()
         self.trouble = ""  # why nothing can be restored at all
 
-    def furnish(self, hosts):
-        """Copy backups and restore command to here."""
+    def take(self, hosts):
+        """(path -> content of the backups, restore command), as they are now."""
         script = hosts["ehrdb1"].file(RESTORE)
         files = tree(hosts["backup1"], STORE)
         sizes = [size for size, _ in files.values()]
@@ -455,29 +470,52 @@ class RestoreRoom:
             self.trouble = f"{RESTORE} on ehrdb1 is missing, or larger than {SCRIPT_BYTES // 2**20} MiB"
         if sum(sizes) > STORE_BYTES or max(sizes, default=0) > FILE_BYTES:
             self.trouble = f"{STORE} on backup1 holds more than {STORE_BYTES // 2**20} MiB"
-            return
+            return {}, b""
         contents = {path: hosts["backup1"].read(path, FILE_BYTES) for path in files}
-        self._lay_out(contents)
-        self._judge_sealing(contents)
-        if not self.trouble:
-            self.host.write(RESTORE, hosts["ehrdb1"].read(RESTORE, SCRIPT_BYTES), mode=0o755)
+        return contents, b"" if self.trouble else hosts["ehrdb1"].read(RESTORE, SCRIPT_BYTES)
+
+    def furnish(self, taken):
+        """Copy backups and restore command to here, and find out who can open what."""
+        contents, script = taken
+        try:
+            self._lay_out(contents)
+            self._judge_sealing(contents)
+            if not self.trouble:
+                self.host.write(RESTORE, script, mode=0o755)
+        except AssertionError as failed:
+            self.trouble = str(failed)
+            raise
 
     def try_what_must_fail(self, days):
-        """Somebody else's keys; then the escrow officer's, with other content in all that they open."""
-        patience = Patience(REFUSALS_SECONDS)
+        """Somebody else's keys; then the escrow officer's, with other content in all that they open.
+
+        Returns place -> days whose patients the restore command gave out there.
+        """
+        if self.trouble:
+            return {}
+        patience, given_out = Patience(REFUSALS_SECONDS), {}
         for place, preparation in MUST_FAIL.items():
             self._shell(preparation)
             # Somebody else's keys are tried on the newest and on any other one; nonsense on all.
             for day in [days[1], secrets.choice(days[2:])] if place == "other" else days:
                 self._restore(day, patience)
             # What it said is kept where a later run cannot take it back.
-            self._shell(f"{ALONE} mv {PLACE}/out {HIDDEN}/said-{place}; {NEW_OUT}")
+            said = f"{HIDDEN}/said-{place}"
+            self._shell(f"{ALONE} mv {PLACE}/out {said}; {NEW_OUT}")
+            texts = {day: self._read(f"{said}/{day}", SQL_BYTES) for day in self._sizes(said)}
+            given_out[place] = [day for day, text in texts.items() if self.mrns & {*MRN.findall(text)}]
         self._shell(f"rm -rf {BACKUPS}; mv {HIDDEN}/true {BACKUPS}")
         self.patience = Patience(RESTORES_SECONDS)
+        return given_out
 
     def restore(self, day):
-        """Run the restore command; its output is a file that `output` reads."""
-        return self._restore(day, self.patience)
+        """(what the restore command wrote, or why that is nothing)"""
+        if self.trouble:
+            return b"", self.trouble
+        if self._restore(day, self.patience) is None:
+            return b"", "the restore command took too long, or said too much"
+        script = self._read(f"{PLACE}/out/{day}", SQL_BYTES)
+        return script, "" if script else "the restore command wrote nothing"
 
     def _restore(self, day, patience):
         command = f'ulimit -f {SQL_BYTES // 512}; umask 022; exec "$0" "$@" > {PLACE}/out/{day}'
@@ -486,18 +524,23 @@ class RestoreRoom:
         timeout = patience.left(RESTORE_SECONDS)
         return tried(self.host, argv, NOBODY, timeout=timeout, env=environment) if timeout else None
 
-    def output(self, day, folder=f"{PLACE}/out"):
-        """What the restore command wrote."""
-        self.host.forget()
-        file = self.host.file(f"{folder}/{day}")
-        return self.host.read(file.path, SQL_BYTES) if file.is_file else b""
+    def _sizes(self, folder):
+        """Name -> size of the regular files in a folder, whatever they are called."""
+        argv = ["/usr/bin/find", folder, "-mindepth", "1", "-maxdepth", "1", "-type", "f"]
+        told = self.host.run([*argv, "-printf", r"%s %f\0"]).stdout.split(b"\0")[:-1]
+        pairs = (item.split(b" ", 1) for item in told[:STORE_FILES])
+        return {name.decode(errors="surrogateescape"): int(size) for size, name in pairs}
 
-    def given_out(self, place):
-        """Days whose patients the restore command gave out."""
-        self.host.forget()
-        folder = f"{HIDDEN}/said-{place}"
-        days = self.host.listing(folder)
-        return [day for day in days if self.mrns.intersection(MRN.findall(self.output(day, folder)))]
+    def _read(self, path, limit):
+        """What a regular file holds, in pieces that the hands can tell; nothing where there is none."""
+        content = b""
+        while len(content) < limit:
+            argv = ["/bin/dd", f"if={path}", f"bs={PIECE}", f"skip={len(content) // PIECE}", "count=1"]
+            ended = tried(self.host, [*argv, "iflag=nonblock,nofollow", "status=none"])
+            content += ended.stdout if ended else b""
+            if not ended or len(ended.stdout) < PIECE:
+                break
+        return content
 
     def _lay_out(self, contents):
         folders = {path.rpartition("/")[0].replace(STORE, BACKUPS, 1) for path in contents} | {BACKUPS}
@@ -522,13 +565,12 @@ class RestoreRoom:
             words = {"source": source, "target": f"{HIDDEN}/open/{number}", "emptied": emptied, **self.escrow}
             lines.append(OPENING[tool].format_map(words))
         self._shell("\n".join(lines))
-        self.host.forget()
+        sizes = self._sizes(f"{HIDDEN}/open")
         for number, (path, (_, kinds)) in enumerate(tools.items()):
-            opened = self.host.file(f"{HIDDEN}/open/{number}")
-            if not opened.is_file:
+            if str(number) not in sizes:
                 self.sealed.foreign.append(path)
                 continue
-            self.sealed.opened[path] = opened.size
+            self.sealed.opened[path] = sizes[str(number)]
             if len(kinds) > 1:
                 self.sealed.shared.append(path)
         if any(path not in tools and may_be_a_backup(content) for path, content in contents.items()):
@@ -538,7 +580,7 @@ class RestoreRoom:
         """What looks like a secret in the small files that the escrow officer's key opens."""
         for number, path in enumerate(paths):
             if self.sealed.opened.get(path, DEPOSIT_BYTES + 1) <= DEPOSIT_BYTES:
-                yield from secret_words(self.host.read(f"{HIDDEN}/open/{number}", DEPOSIT_BYTES))
+                yield from secret_words(self._read(f"{HIDDEN}/open/{number}", DEPOSIT_BYTES))
 
     def _shell(self, script):
         return self.host.run(["/bin/sh"], stdin=script.encode() + b"\n", timeout=20.0)
@@ -584,31 +626,46 @@ SOCKET = "/run/pg"
 MARK = "== "
 
 
-def start_server(host):
-    """An empty PostgreSQL on a machine that the trainee never touched."""
-    host.write("/etc/postgresql/pg_hba.conf", HBA, mode=0o644)
-    host.write("/etc/postgresql/pg_ident.conf", IDENT, mode=0o644)
-    options = (
-        "-c config_file=/etc/postgresql/15/main/postgresql.conf -c hba_file=/etc/postgresql/pg_hba.conf "
-        f"-c ident_file=/etc/postgresql/pg_ident.conf -c unix_socket_directories={SOCKET} -c autovacuum=off "
-        "-c listen_addresses='' -c synchronous_commit=off -c external_pid_file='' -c logging_collector=off "
-        "-c fsync=off -c full_page_writes=off"
-    )
-    host.run(["/usr/bin/install", "-d", "-o", "postgres", "-m", "0755", SOCKET])
-    argv = ["/usr/bin/setpriv", "--reuid", "postgres", "--regid", "postgres", "--init-groups"]
-    argv += [f"{BIN}/pg_ctl", "-D", DATA, "-s", "-w", "-t", "10", "-l", "/tmp/pg.log", "-o", options, "start"]
-    return host.run(argv, timeout=15.0)
+class Server:
+    """An empty PostgreSQL on a machine that the trainee never touched; it starts beside everything else."""
+
+    def __init__(self, host):
+        self._host = host
+        beside = ThreadPoolExecutor(1)
+        self._started = beside.submit(self._start)
+        beside.shutdown(wait=False)
+
+    def _start(self):
+        self._host.write("/etc/postgresql/pg_hba.conf", HBA, mode=0o644)
+        self._host.write("/etc/postgresql/pg_ident.conf", IDENT, mode=0o644)
+        options = (
+            "-c config_file=/etc/postgresql/15/main/postgresql.conf -c hba_file=/etc/postgresql/pg_hba.conf "
+            f"-c ident_file=/etc/postgresql/pg_ident.conf -c unix_socket_directories={SOCKET} "
+            "-c listen_addresses='' -c autovacuum=off -c external_pid_file='' -c logging_collector=off "
+            "-c synchronous_commit=off -c fsync=off -c full_page_writes=off"
+        )
+        self._host.run(["/usr/bin/install", "-d", "-o", "postgres", "-m", "0755", SOCKET])
+        argv = ["/usr/bin/setpriv", "--reuid", "postgres", "--regid", "postgres", "--init-groups"]
+        argv += [f"{BIN}/pg_ctl", "-D", DATA, "-s", "-w", "-t", "10", "-l", "/tmp/pg.log", "-o", options]
+        return self._host.run([*argv, "start"], timeout=15.0)
+
+    def loaded(self, planted, script):
+        """The rows that a restored script makes in an empty database."""
+        self._started.result()
+        argv = [f"{BIN}/psql", "-X", "-q", "-h", SOCKET, "-U", "ehr", "-d", "ehr"]
+        tried(self._host, argv, NOBODY, stdin=script, timeout=10.0, env=READING)
+        return read_out(self._host, planted, argv)
 
 
-def loaded(server, planted, room, day, ended):
-    if ended is None:
-        return Rows({}, "the restore command took too long, or said too much")
-    script = room.output(day)
-    if not script:
-        return Rows({}, "the restore command wrote nothing")
-    argv = [f"{BIN}/psql", "-X", "-q", "-h", SOCKET, "-U", "ehr", "-d", "ehr"]
-    tried(server, argv, NOBODY, stdin=script, timeout=10.0, env=READING)
-    return read_out(server, planted, argv)
+SERVERS = WeakKeyDictionary()
+
+
+def server_of(pristines):
+    """The PostgreSQL of these untouched machines, started when somebody first asks for it."""
+    host = pristines["ehrdb1"]
+    if host not in SERVERS:
+        SERVERS[host] = Server(host)
+    return SERVERS[host]
 
 
 READING = {"PGTZ": "UTC", "PGDATESTYLE": "ISO, MDY", "PGCLIENTENCODING": "UTF8"}
@@ -858,7 +915,8 @@ def test_no_plaintext_is_left(trial, hosts, planted, name):
 
 @objective("plaintext-gone")
 @pytest.mark.parametrize("name", ["ehrdb1", "backup1"])
-def test_no_plaintext_is_left_on_the_running_machine(lives, planted, name):
+def test_no_plaintext_is_left_on_the_running_machine(lives, pristines, planted, name):
+    server_of(pristines)  # this check is the first: the clones still boot
     leaks = outside_the_database(lives[name], lives[name].leaks(planted.manifest.identifiers()))
     assert not leaks, f"On the running machine, {told(name, leaks)}."
 
@@ -889,21 +947,21 @@ def shown_days(days):
 
 @objective("escrow-only")
 def test_files_are_encrypted_to_the_escrow_officer_alone(trial):
-    sealed = trial.room.sealed
+    sealed = trial.sealed
     assert not sealed.foreign, f"The escrow officer's key does not open {sealed.foreign[0]} of backup1."
     assert not sealed.shared, f"Somebody else's key or passphrase opens {sealed.shared[0]} of backup1, too."
 
 
 @objective("escrow-only")
 def test_no_secret_lies_with_the_backups(trial):
-    found = trial.found("backup1").of(trial.room.sealed.secrets)
+    found = trial.secrets_found("backup1")
     assert not found, f"A secret that was deposited for escrow can be read on backup1, in {found.paths[0]}."
 
 
 @objective("escrow-only")
 def test_a_secret_on_the_database_machine_is_roots_alone(trial, hosts):
     host = hosts["ehrdb1"]
-    paths = trial.found("ehrdb1").of(trial.room.sealed.secrets).paths
+    paths = trial.secrets_found("ehrdb1").paths
     for name in [user.name for user in host.accounts.users.values() if user.uid]:
         allowed = [path for path, can in zip(paths, host.can(name, paths, "read"), strict=True) if can]
         assert not allowed, f"{name} can read a secret that opens backups, in {allowed[0]} of ehrdb1."
