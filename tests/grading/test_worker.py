@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from phi_labs.grading import reporter
 from phi_labs.grading.expected import Check
 from phi_labs.grading.worker import TOOK_TOO_LONG, Answers, start_checks
 from phi_labs.model.scorecard import CheckStatus
@@ -209,6 +210,22 @@ def test_the_overall_deadline_ends_a_worker_that_ignores_its_own(tmp_path: Path)
     answers = run_checks(tmp_path / "checks", source, overall=0.5, named=["test_stubborn"])
     assert answers.unsettled == ["test_it.py::test_stubborn"]
     assert time.monotonic() - before < 10
+
+
+@pytest.mark.parametrize(("slower", "status"), [(1.0, ERROR), (40.0, PASSED)])
+def test_a_check_has_more_time_on_a_busy_computer(
+    slower: float, status: CheckStatus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = """
+    import time
+    def test_waits():
+        until = time.monotonic() + 0.5
+        while time.monotonic() < until:
+            time.sleep(0.01)
+    """
+    monkeypatch.setattr(reporter, "pace", lambda: slower)
+    answers = run_checks(tmp_path / "checks", source, check_deadline=0.2, named=["test_waits"])
+    assert statuses(answers) == {"test_waits": status}
 
 
 HOSTILE = {

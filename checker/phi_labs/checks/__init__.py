@@ -49,6 +49,7 @@ from phi_labs.checks.sshd import (
 )
 from phi_labs.checks.sudo import assert_sudo_protects
 from phi_labs.grading.host import Host
+from phi_labs.grading.pace import pace
 from phi_labs.grading.planted import Planted
 from phi_labs.grading.record import Record
 
@@ -83,6 +84,7 @@ __all__ = [
     "objective",
     "option_word",
     "options_for",
+    "pace",
     "password_hashes",
     "private_keys",
     "run_as_cron",

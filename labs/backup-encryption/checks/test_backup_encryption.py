@@ -28,6 +28,7 @@ from phi_labs.checks import (
     assert_stated,
     guard,
     objective,
+    pace,
 )
 
 RESTORE = "/usr/local/sbin/restore-ehr"
@@ -194,14 +195,16 @@ def trial(hosts, pristines, planted):
 
 
 class Patience:
-    """So many seconds for several things together."""
+    """So many seconds of a quiet computer for several things together."""
 
     def __init__(self, seconds):
-        self._until = time.monotonic() + seconds
+        self._seconds = seconds
+        self._began = time.monotonic()
 
     def left(self, most):
         """How long the next thing may take; 0 when there is no time any more."""
-        return max(min(most, self._until - time.monotonic()), 0.0)
+        slower = pace()
+        return max(min(most * slower, self._began + self._seconds * slower - time.monotonic()), 0.0)
 
 
 # --- two nights ----------------------------------------------------------------------------------------
@@ -271,8 +274,8 @@ def run_nights(hosts, planted):
 def await_database(host):
     """PostgreSQL may still be busy with what the restart interrupted; where none runs, nobody waits."""
     if any(process.name == "postgres" for process in host.processes()):
-        ready = f"for i in $(seq 200); do {BIN}/pg_isready -q && exit; sleep 0.02; done"
-        tried(host, ["/bin/sh", "-c", ready], "ehr", timeout=8.0)
+        ready = f"for i in $(seq 600); do {BIN}/pg_isready -q && exit; sleep 0.02; done"
+        tried(host, ["/bin/sh", "-c", ready], "ehr", timeout=8.0 * pace())
 
 
 def new_rows():
@@ -313,7 +316,8 @@ def insert(host, planted, rows):
 
 def psql(host, user, script):
     """Run SQL on the lab's own server; what comes of it is looked at elsewhere."""
-    tried(host, [f"{BIN}/psql", "-X", "-q", "-d", "ehr"], user, stdin=script.encode(), timeout=10.0)
+    argv = [f"{BIN}/psql", "-X", "-q", "-d", "ehr"]
+    tried(host, argv, user, stdin=script.encode(), timeout=10.0 * pace())
 
 
 def run_job(host, job, clock, timeout):
@@ -583,7 +587,7 @@ class RestoreRoom:
                 yield from secret_words(self._read(f"{HIDDEN}/open/{number}", DEPOSIT_BYTES))
 
     def _shell(self, script):
-        return self.host.run(["/bin/sh"], stdin=script.encode() + b"\n", timeout=20.0)
+        return self.host.run(["/bin/sh"], stdin=script.encode() + b"\n", timeout=20.0 * pace())
 
 
 MRN = re.compile(rb"\d{10}")
@@ -647,13 +651,13 @@ class Server:
         self._host.run(["/usr/bin/install", "-d", "-o", "postgres", "-m", "0755", SOCKET])
         argv = ["/usr/bin/setpriv", "--reuid", "postgres", "--regid", "postgres", "--init-groups"]
         argv += [f"{BIN}/pg_ctl", "-D", DATA, "-s", "-w", "-t", "10", "-l", "/tmp/pg.log", "-o", options]
-        return self._host.run([*argv, "start"], timeout=15.0)
+        return self._host.run([*argv, "start"], timeout=15.0 * pace())
 
     def loaded(self, planted, script):
         """The rows that a restored script makes in an empty database."""
         self._started.result()
         argv = [f"{BIN}/psql", "-X", "-q", "-h", SOCKET, "-U", "ehr", "-d", "ehr"]
-        tried(self._host, argv, NOBODY, stdin=script, timeout=10.0, env=READING)
+        tried(self._host, argv, NOBODY, stdin=script, timeout=10.0 * pace(), env=READING)
         return read_out(self._host, planted, argv)
 
 
@@ -674,11 +678,11 @@ READING = {"PGTZ": "UTC", "PGDATESTYLE": "ISO, MDY", "PGCLIENTENCODING": "UTF8"}
 def read_out(server, planted, argv):
     """The rows of all tables, read by somebody who runs nothing of what was loaded; then all is dropped."""
     columns = planted.facts["columns"]
-    script = "SET statement_timeout = '5s';\nSET search_path = pg_catalog;\n"
+    script = f"SET statement_timeout = '{5 * pace():.0f}s';\nSET search_path = pg_catalog;\n"
     for table, names in columns.items():
         script += f"\\echo '{MARK}{table}'\nCOPY public.{table} ({names}) TO STDOUT;\n"
     script += "DROP OWNED BY ehr CASCADE;\n"
-    ended = tried(server, argv, READER, stdin=script.encode(), timeout=10.0, env=READING)
+    ended = tried(server, argv, READER, stdin=script.encode(), timeout=10.0 * pace(), env=READING)
     if ended is None:
         return Rows({}, "what was restored could not be read out again")
     tables = {}
