@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from phi_labs.probe.agent import pieces, questions, sweep, walking
 from phi_labs.probe.agent.conversation import answered
 from phi_labs.probe.agent.kernel import extents, is_mount_root
-from phi_labs.probe.agent.memory import Memory
+from phi_labs.probe.agent.memory import LISTINGS_LIMIT, Memory
 from phi_labs.probe.agent.patterns import Patterns
 from phi_labs.probe.agent.roots import Roots
 from phi_labs.probe.agent.stream import Json, Out
 from phi_labs.probe.agent.sweep import UNREAD, Sweep
-from phi_labs.probe.agent.walking import walk
+from phi_labs.probe.agent.walking import Listing, load_baseline, walk
 
 GENEROUS = 1 << 30
 PID = 4711
@@ -359,6 +359,36 @@ def test_changes_know_what_was_there_what_came_and_what_went(machine: Machine, r
         ("new", False),
     }
     assert answer["removed"] == ["gone"]
+
+
+def test_an_images_listing_is_read_once_and_anew_when_it_was_made_anew(
+    machine: Machine, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+
+    def counted(cache: str, key: str) -> Listing | None:
+        read.append(key)
+        return load_baseline(cache, key)
+
+    monkeypatch.setattr("phi_labs.probe.agent.memory.load_baseline", counted)
+    machine.ask("baseline", key="sha256:a")
+    for generation in range(3):
+        assert machine.ask("changes", key="sha256:a", generation=generation, limit=10)["removed"] == []
+    assert read == ["sha256:a"]
+    place = Path(machine.memory.cache) / "sha256a"
+    place.unlink()  # as by another conversation of the probe
+    (root / "more").touch()
+    machine.ask("baseline", key="sha256:a")
+    changed = machine.ask("changes", key="sha256:a", generation=4, limit=10)["changed"]
+    assert "more" not in [path for path, *_ in changed]
+    assert read == ["sha256:a"] * 2
+
+
+def test_only_some_listings_are_kept(machine: Machine) -> None:
+    for number in range(LISTINGS_LIMIT + 1):
+        machine.ask("baseline", key=f"sha256:{number}")
+        assert machine.ask("changes", key=f"sha256:{number}", generation=0, limit=9)["changed"] == []
+    assert len(machine.memory.listings) == 1
 
 
 def test_a_question_about_an_unknown_image_is_refused(machine: Machine, root: Path) -> None:

@@ -10,14 +10,14 @@ from phi_labs.probe.agent.capture import attributes
 from phi_labs.probe.agent.kernel import Refused, open_inside
 from phi_labs.probe.agent.memory import Memory
 from phi_labs.probe.agent.stream import Json
-from phi_labs.probe.agent.walking import ENGINE_FILES, cache_file, listing, load_baseline, told
+from phi_labs.probe.agent.walking import ENGINE_FILES, cache_file, listing, told
 
 ANYBODY_RUNS = 0o111
 
 
 def answer_baseline(memory: Memory, question: Json) -> Json:
     """Know the pristine image: by its cached listing, else by walking the pristine container ``pid``."""
-    known = load_baseline(memory.cache, question["key"])
+    known = memory.known(question["key"])
     if known is None and question.get("pid"):
         known = listing(memory.roots[question["pid"]])
         place = cache_file(memory.cache, question["key"])
