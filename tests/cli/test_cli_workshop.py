@@ -65,6 +65,20 @@ def test_where_no_workshop_is_open_status_says_what_to_do(
     assert "there are: autumn" in capsys.readouterr().err
 
 
+def test_of_a_workshop_that_was_closed_status_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PHI_LABS_STATE", str(tmp_path))
+    with held(tmp_path, "autumn", {}):
+        pass
+    (tmp_path / "workshops" / "autumn" / "head.json").touch()
+    for words in (["workshop", "status"], ["workshop", "status", "--workshop", "autumn"]):
+        assert main(words) == 2
+        assert "autumn was closed" in capsys.readouterr().err
+    with held(tmp_path, "spring", status()):
+        assert main(["workshop", "status"]) == 0  # another one is open
+
+
 def test_the_quick_way_knows_every_option_of_status_and_leaves_the_rest_to_the_command_line() -> None:
     group: Any = typer.main.get_command(app)
     command = group.commands["workshop"].commands["status"]

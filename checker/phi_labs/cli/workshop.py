@@ -219,7 +219,8 @@ def close(session: Session, *, workshop: OfWorkshop = None, yes: Yes = False, as
         session.emit(answer)
     else:
         head = answer["head"]
-        session.out.print(f"closed: {answer['graded']} final grades", markup=False)
+        grades = f"{answer['graded']} final grade" + ("s" if answer["graded"] != 1 else "")
+        session.out.print(f"closed: {grades}", markup=False)
         session.out.print(f"head of the records: {head['hash']}", soft_wrap=True, markup=False)
         session.out.print(f"events: {head['count']}; kept in {folder.head}", soft_wrap=True, markup=False)
     for learner, lab, reason in answer["ungraded"]:

@@ -92,7 +92,10 @@ def ask_it(
     place: Rooted, workshop: str | None, request: dict[str, Any], say: Callable[[str], None] = print
 ) -> Any:
     """The answer of the process that holds the workshop which is meant."""
-    return ask(the_one_meant(place, workshop).socket, request, say=say)
+    folder = the_one_meant(place, workshop)
+    if folder.head.exists() and not held(folder.socket):
+        raise closed(folder)
+    return ask(folder.socket, request, say=say)
 
 
 def the_one_meant(place: Rooted, workshop: str | None) -> WorkshopFolder:
@@ -106,9 +109,21 @@ def the_one_meant(place: Rooted, workshop: str | None) -> WorkshopFolder:
         return workshop_folder(place, workshop)
     folders = [workshop_folder(place, known) for known in workshops(place)]
     open_now = [folder for folder in folders if held(folder.socket)]
-    if len(open_now) != 1:
-        raise nobody_holds_it() if folders else no_workshop()
-    return open_now[0]
+    if len(open_now) == 1:
+        return open_now[0]
+    if not folders:
+        raise no_workshop()
+    ended = [folder for folder in folders if folder.head.exists()]
+    raise closed(ended[-1]) if ended == folders else nobody_holds_it()
+
+
+def closed(folder: WorkshopFolder) -> UserError:
+    """What to say of a workshop that has ended."""
+    name = folder.path.name
+    return UserError(
+        f"workshop {name} was closed",
+        f"phi-labs records show --workshop {name}, or workshop export, tell of it",
+    )
 
 
 def no_workshop() -> UserError:

@@ -182,7 +182,8 @@ def _not_closed(session: Session, chosen: str) -> None:
     with Records(records_url(state.root)) as records:
         ended = next(records.events(chosen, Kind.WORKSHOP_CLOSED), None)
     if ended is not None:
-        raise UserError(f"workshop {chosen} was closed at {ended.at}", "open another one: --name W")
+        when = ended.at[:16].replace("T", " ")
+        raise UserError(f"workshop {chosen} was closed at {when} UTC", "open another one: --name W")
 
 
 def _spawn(session: Session, settings: Settings, folder: WorkshopFolder, host: str) -> None:
