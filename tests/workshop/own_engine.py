@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.workshop.small_disk import SmallDisk
+from tests.workshop.small_disk import SmallDisk, small_disk
 
 from phi_labs.engine.docker import Engine
 
@@ -27,12 +27,13 @@ class OwnEngine:
 
     Args:
         folder: short, since sockets lie below it.
+        disk: under its data.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, disk: SmallDisk) -> None:
         self.folder = folder
         self.data = folder / "data"
-        self.disk: SmallDisk | None = None  # under its data
+        self.disk = disk
         self.host = f"unix://{folder}/sock"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -148,19 +149,24 @@ class OwnEngine:
 
 
 @contextlib.contextmanager
-def own_engine(folder: Path) -> Iterator[OwnEngine]:
-    """One that runs, and is gone afterwards with all that it had, its folder included."""
-    engine = OwnEngine(folder)
+def own_engine() -> Iterator[OwnEngine]:
+    """One that runs on a small disk, and is gone afterwards with all that it had."""
+    folder = Path(tempfile.mkdtemp(prefix="phi-engine-"))  # short, since sockets lie below it
     try:
-        engine.start()
-        yield engine
+        with small_disk(folder / "data") as disk:
+            engine = OwnEngine(folder, disk)
+            try:
+                engine.start()
+                yield engine
+            finally:
+                engine.end_all()
+                _unmount_below(folder, but=disk.path)
     finally:
-        engine.end_all()
-        mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
-        for place in sorted((place for place in mounts if _below(place, engine.data)), reverse=True):
-            subprocess.run(["umount", "--lazy", place], check=False)
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder)
 
 
-def _below(place: str, folder: Path) -> bool:
-    return Path(place).is_relative_to(folder) and Path(place) != folder
+def _unmount_below(folder: Path, *, but: Path) -> None:
+    mounts = [Path(line.split()[1]) for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for place in sorted(mounts, reverse=True):
+        if place.is_relative_to(folder) and place != but:
+            subprocess.run(["umount", "--lazy", str(place)], check=True)

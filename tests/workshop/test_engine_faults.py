@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ import pytest
 from tests.tiny_lab import FIX, write_tiny_lab
 from tests.workshop.day import Day, until
 from tests.workshop.own_engine import OwnEngine, own_engine
-from tests.workshop.small_disk import small_disk
+from tests.workshop.small_disk import SmallDisk, small_disk
 
 from phi_labs.engine.docker import LABEL_PREFIX, ContainerSpec
 from phi_labs.engine.images import base_recipe, lab_recipe
@@ -31,10 +30,8 @@ def engine(installation: Installation, tmp_path_factory: pytest.TempPathFactory)
     installation.image_of(lab, "one")
     installation.probe_container()
     recipes = base_recipe(), probe_recipe(), lab_recipe(lab.id, "one", lab.context("one"))
-    folder = Path(tempfile.mkdtemp(prefix="phi-engine-"))  # short, since sockets lie below it
-    with small_disk(folder / "data") as disk, own_engine(folder) as engine:
+    with own_engine() as engine:
         engine.take(installation.engine, [recipe.tag for recipe in recipes])
-        engine.disk = disk
         yield engine
 
 
@@ -55,9 +52,13 @@ def opened(engine: OwnEngine, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def day(opened: Day, engine: OwnEngine) -> Iterator[Day]:
     yield opened
     engine.ensure()
-    for disk in (engine.disk, opened.disk):
-        assert disk is not None
-        disk.make_room()
+    engine.disk.make_room()
+    disk_of(opened).make_room()
+
+
+def disk_of(day: Day) -> SmallDisk:
+    assert day.disk is not None
+    return day.disk
 
 
 def learners(day: Day, kind: str) -> tuple[str, str]:
@@ -192,17 +193,17 @@ def test_after_a_reboot_close_grades_what_was_begun_and_touches_nobody_elses(
 
 def test_a_full_disk_lets_work_wait_and_loses_nothing(day: Day) -> None:
     ana, ben = learners(day, "full")
-    assert day.disk is not None
+    disk = disk_of(day)
     assert day.ssh(ana, "sudo -n bash -s", stdin=FIX, lab="tiny")[0] == 0
     thread, said = graded_in_the_background(day, ana)
-    day.disk.fill()
+    disk.fill()
     until(lambda: "nothing can be written since" in trouble(day))
     assert "free space there" in trouble(day)
     code, told = day.ssh(ben, "true", lab="tiny")
     assert (code != 0, "nothing you did is lost" in told) == (True, True), told
     assert day.events(Kind.WORKSHOP_OPENED)  # every event that is there is whole
     assert not [item for item in day.events(Kind.SESSION) if item.subject == ben]
-    day.disk.make_room()
+    disk.make_room()
     thread.join(120)
     assert said[0][0] == 0, said
     until(lambda: trouble(day) == "")
@@ -213,7 +214,6 @@ def test_a_full_disk_lets_work_wait_and_loses_nothing(day: Day) -> None:
 
 def test_an_engine_without_room_starts_no_lab_and_grades_once_it_has(day: Day, engine: OwnEngine) -> None:
     ana, ben = learners(day, "roomless")
-    assert engine.disk is not None
     assert day.ssh(ana, "sudo -n bash -s", stdin=FIX, lab="tiny")[0] == 0
     engine.disk.fill(left=1 << 30)
     day.enrol("late")
