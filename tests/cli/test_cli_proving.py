@@ -67,9 +67,9 @@ def test_errors_of_lint_end_verify_before_any_machine(call: Call, monkeypatch: p
     assert "no machine was started" in said.err
 
 
-def row(attempt: str, *, ok: bool = True) -> Row:
+def row(attempt: str, *, ok: bool = True, seed: int = 0) -> Row:
     return Row(
-        Job("small", attempt, 0, "ce"), ("todays-log",), (), ("todays-log",) if ok else (), seconds=2.0
+        Job("small", attempt, seed, "ce"), ("todays-log",), (), ("todays-log",) if ok else (), seconds=2.0
     )
 
 
@@ -127,7 +127,8 @@ def test_a_covering_matrix_says_what_it_is(call: Call, world: World, monkeypatch
 
     def prove(*_given: object, **named: Any) -> Matrix:
         given.update(named)
-        return Matrix(EXACT.rows, 4.0, plan=named["plan"], turn=named["turn"])
+        rows = (row("reference"), row("reference", seed=1))
+        return Matrix(rows, 4.0, plan=named["plan"], turn=named["turn"])
 
     monkeypatch.setattr(proving, "verify", prove)
     said = call("verify", "small", "--only", "reference", "--turn", "2")

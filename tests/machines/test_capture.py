@@ -188,3 +188,14 @@ def test_whatever_stands_in_for_etc_hosts_stalls_nothing(capture: Capture, inste
     capture.box.sh(f"rm /etc/hosts; {instead}")
     (host,) = capture.take().hosts.values()
     assert (host.host_lines, host.refused, host.missed) == ((), "", ())
+
+
+def test_the_engines_own_program_is_no_part_of_a_machine(capture: Capture) -> None:
+    """It is mounted: after an upgrade of the engine it looked changed in every lab that ran."""
+    assert capture.box.sh("stat -c %i /usr/sbin/docker-init") != ""
+    found = capture.probe.must(
+        "changes", pid=capture.box.pid, key="", generation=secrets.token_hex(4), live=False, limit=50_000
+    )
+    paths = {row[0] for row in found["changed"]}
+    assert "usr/sbin/docker-init" not in paths
+    assert "usr/sbin/sshd" in paths

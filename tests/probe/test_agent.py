@@ -409,6 +409,22 @@ def test_a_pid_whose_root_is_no_mount_is_a_decoy(tmp_path: Path) -> None:
         os.close(fd)
 
 
+# -- the engine's own ----------------------------------------------------------------------
+
+
+def test_a_mounted_program_of_the_engine_is_passed_over_and_a_file_in_its_place_is_not(
+    machine: Machine, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "usr/sbin").mkdir(parents=True)
+    for name in ("docker-init", "sshd"):
+        (root / "usr/sbin" / name).touch()
+    assert {"usr/sbin/docker-init", "usr/sbin/sshd"} <= {item.path for item in walk(machine.fd, [])}
+    monkeypatch.setattr(walking, "is_mount_root", lambda _fd: True)
+    paths = {item.path for item in walk(machine.fd, [])}
+    assert "usr/sbin/docker-init" not in paths
+    assert "usr/sbin/sshd" in paths
+
+
 # -- waiting -------------------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from phi_labs.authoring.attempts import apply_script
+from phi_labs.authoring.plan import WORKERS
 from phi_labs.authoring.shell import Command, Item, NotUnderstood, Script, read_script, syntax_error
 from phi_labs.authoring.verify import Job, Row, blank_row, try_all
 from phi_labs.errors import UserError
@@ -120,7 +121,7 @@ def mutate(  # noqa: PLR0913 - what decides it
     installation: Installation,
     labs: Sequence[Lab],
     *,
-    workers: int = 2,
+    workers: int = WORKERS,
     only: Sequence[str] | None = None,
     budget: float | None = None,
     progress: Tell = lambda _line: None,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from phi_labs.authoring.attempts import HalfWay, apply_attempt
-from phi_labs.authoring.plan import WRONG, Plan, trials
+from phi_labs.authoring.plan import WORKERS, WRONG, Plan, trials
 from phi_labs.errors import PhiLabsError
 from phi_labs.grading.expected import expected_checks
 from phi_labs.grading.grade import grade_run
@@ -191,7 +191,7 @@ def verify(  # noqa: PLR0913 - what decides a verification
     plan: Plan = Plan.FULL,
     turn: int = 0,
     entities: Sequence[Entity] | None = None,
-    workers: int = 2,
+    workers: int = WORKERS,
     only: Sequence[str] | None = None,
     budget: float | None = None,
     progress: Tell = lambda _line: None,

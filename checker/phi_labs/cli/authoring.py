@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from phi_labs.authoring.plan import Plan
+from phi_labs.authoring.plan import WORKERS, Plan
 from phi_labs.cli import completion
 from phi_labs.cli.options import AsJson, EntityName, LabId, command
 from phi_labs.cli.session import Session
@@ -120,7 +120,7 @@ def verify(  # noqa: PLR0913 - options of a command
     turn: Annotated[
         int, typer.Option(min=0, help="Another turn of the covering plan tries wrong ways on other trainees.")
     ] = 0,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="How many runs at a time.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="How many runs at a time.")] = WORKERS,
     only: Annotated[
         list[str] | None, typer.Option("--only", metavar="NAME", help="Only this attempt (may be repeated).")
     ] = None,

@@ -39,7 +39,7 @@ def matrix_view(matrix: Matrix) -> RenderableType:
         if wrong
         else f"all {len(matrix.rows)} verdicts exact"
     )
-    if matrix.plan == "covering":
+    if matrix.plan == "covering" and len({row.job.seed for row in matrix.rows}) > 1:
         verdict += ", wrong ways on one seed each"
     if matrix.not_done:
         verdict += f", {len(matrix.not_done)} not done in the time that was given: not proven"

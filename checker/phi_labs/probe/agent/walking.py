@@ -9,11 +9,14 @@ import stat
 from collections.abc import Generator, Iterator
 from contextlib import closing
 
-from phi_labs.probe.agent.kernel import READ, openat2
+from phi_labs.probe.agent.kernel import READ, is_mount_root, openat2
 
 # Written by engine and boot, never by the image; lines added to /etc/hosts travel separately. A sweep looks
 # into them as into all others.
 ENGINE_FILES = frozenset({"etc/hosts", "etc/hostname", "etc/resolv.conf"})
+# The engine's own first process, mounted from its machine: an upgrade there is no change of any lab. Only the
+# mount is passed over; a file that somebody puts in its place is not.
+ENGINE_PROGRAMS = frozenset({"usr/sbin/docker-init", "sbin/docker-init"})
 # Emptied at every boot, so it is no part of what survives a restart.
 VOLATILE = "run"
 LIVE_MOUNTS = frozenset({"dev", "dev/shm", "dev/mqueue"})
@@ -51,11 +54,24 @@ def walk(root: int, trouble: list[list[str]], *, live: bool = False) -> Iterator
     paths, size = 0, 0
     with closing(below(top, "", trouble, live=live)) as walked:
         for item in walked:
+            if item.path in ENGINE_PROGRAMS and _is_mount(item):
+                continue
             paths, size = paths + 1, size + len(item.path)
             if paths > MAX_PATHS or size > MAX_PATH_BYTES:
                 trouble.append([item.path, CUT])
                 return
             yield item
+
+
+def _is_mount(item: Walked) -> bool:
+    try:
+        fd = os.open(item.name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=item.directory)
+    except OSError:  # moved meanwhile: as any other path
+        return False
+    try:
+        return is_mount_root(fd)
+    finally:
+        os.close(fd)
 
 
 def is_cut(trouble: list[list[str]]) -> bool:
