@@ -19,6 +19,8 @@ from phi_labs.bench.report import BenchReport, Figure, compared, figure
 from phi_labs.bench.roster import measure_roster
 from phi_labs.bench.sweep import measure_sweep
 from phi_labs.bench.synthetic import measure_synthetic
+from phi_labs.bench.two_hosts import LAB as TWO_HOSTS
+from phi_labs.bench.two_hosts import measure_two_hosts
 from phi_labs.bench.workshop import TRAINEES, Sizes, measure_grading, measure_opening
 from phi_labs.errors import UserError
 from phi_labs.grading.clone import Machine
@@ -117,6 +119,16 @@ def _measure_labs(installation: Installation, _choice: Choice, found: Found, tel
         figures += measure_sweep(scratch)
 
 
+def _measure_two_hosts(installation: Installation, _choice: Choice, found: Found, tell: Tell) -> None:
+    """A lab of two hosts."""
+    lab = find_lab(TWO_HOSTS, installation.content)
+    for host in lab.hosts:
+        installation.image_of(lab, host.name)
+    with scratch_installation(installation, "bench") as scratch:
+        tell("grading a lab of two hosts")
+        found.figures.append(told(measure_two_hosts(scratch, lab, TRAINEE), tell))
+
+
 def _measure_opening(installation: Installation, choice: Choice, found: Found, tell: Tell) -> None:
     for item in measure_opening(installation, _lab(installation), Sizes(choice.trainees), tell):
         found.figures.append(told(item, tell))
@@ -148,6 +160,7 @@ def _measure_records(installation: Installation, _choice: Choice, found: Found, 
 
 GROUPS: Mapping[str, Callable[[Installation, Choice, Found, Tell], None]] = {
     "labs": _measure_labs,
+    "two-hosts": _measure_two_hosts,
     "opening": _measure_opening,
     "grading": _measure_grading,
     "synthetic": _measure_synthetic,

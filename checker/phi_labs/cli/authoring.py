@@ -292,7 +292,7 @@ def bench(
         typer.Option(
             "--only",
             metavar="GROUP",
-            help="labs, opening, grading, synthetic, roster or records; again for more.",
+            help="labs, two-hosts, opening, grading, synthetic, roster or records; again for more.",
         ),
     ] = None,
     trainees: Annotated[
