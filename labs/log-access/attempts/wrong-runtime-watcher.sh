@@ -6,7 +6,7 @@ set -eu
 chgrp logreview /var/log/ehr/access.log*
 chmod 0640 /var/log/ehr/access.log*
 
-setsid sh -c 'while sleep 1; do chmod 0640 /var/log/ehr/access.log*; done' < /dev/null > /dev/null 2>&1 &
+setsid sh -c 'while sleep 300; do chmod 0640 /var/log/ehr/access.log*; done' < /dev/null > /dev/null 2>&1 &
 
 # The sudo rule that was left behind.
 grep -l /var/log/ehr /etc/sudoers.d/* | xargs -r rm

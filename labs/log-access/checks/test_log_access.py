@@ -570,8 +570,8 @@ def test_nobody_decides_what_others_do_at_a_log_in(host, planted):
 
 @objective("no-side-door")
 def test_nobody_else_can_change_or_remove_records(host, planted):
-    paths = [path for path in trial_of(host, planted).after.paths if path != planted.facts["database"]]
-    logs = sorted({place for path in paths for place in (path, path.rpartition("/")[0])})
+    found = trial_of(host, planted).after.outside("/srv/records", planted.facts["database"])
+    logs = sorted({place for path in found.paths for place in (path, path.rpartition("/")[0])})
     places = [path for path in logs if not (host.file(path).exists and host.file(path).mode & stat.S_ISVTX)]
     for user, name in outsiders(host, planted):
         allowed = within_reach(host, user, places)
