@@ -202,3 +202,15 @@ def test_open_ends_its_waiting_where_a_start_hangs() -> None:
     clock = Clock()
     assert "longer than 15 minutes" in waited(clock, lambda: status(starting=1, waiting_in_all=3))
     assert clock.now == WAIT_DEADLINE
+
+
+def test_what_keeps_everything_waiting_is_said_first() -> None:
+    told = {
+        **status(row("anna", lab())),
+        "trouble": "the engine does not answer since 09:00:00 UTC (start it)",
+    }
+    lines = status_lines(told)
+    assert lines[2].startswith(
+        "the engine does not answer since 09:00:00 UTC (start it): starts and gradings wait"
+    )
+    assert "wait and go on" not in "\n".join(status_lines(status(row("anna", lab()))))
