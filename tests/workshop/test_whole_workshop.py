@@ -35,7 +35,7 @@ trigger: annual
 entity: ce
 story: Repair the machine.
 labs: [{labs}]
-capacity: {{initial: 6, reserved: 0, capacity: 60}}
+capacity: {{initial: 2, reserved: 0, capacity: 60}}
 """
 
 
