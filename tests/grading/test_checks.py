@@ -304,25 +304,23 @@ def test_what_comes_to_its_end_is_waited_for() -> None:
     assert checks.strange_processes(machine(running=[[SLEEPER], [SLEEPER], []]), []) == []
 
 
-def has_read(live: Host, pid_file: str) -> str:
+def has_read(live: Host) -> str:
     """The complaint, empty when there is none."""
     try:
-        checks.assert_has_read(live, "d", ["/etc/d.conf", "/etc/gone.conf"], pid_file=pid_file)
+        checks.assert_has_read(live, "d", ["/etc/d.conf", "/etc/gone.conf"])
     except AssertionError as error:
         return str(error)
     return ""
 
 
-@pytest.mark.parametrize("pid_file", ["", "/run/d.pid"])
 @pytest.mark.parametrize(("changed", "read"), [(50.0, True), (100.0, True), (101.0, False)])
-def test_a_daemon_has_read_what_is_older_than_its_start(changed: float, read: bool, pid_file: str) -> None:
+def test_a_daemon_has_read_what_is_older_than_its_start(changed: float, read: bool) -> None:
     live = machine(
-        files={"/run/d.pid": "5\n", "/etc/d.conf": "x\n"},
-        times={"/run/d.pid": 100.0, "/etc/d.conf": changed},
-        running=[[process("/usr/sbin/d", "d", started=10.0 if pid_file else 100.0)]],
+        files={"/etc/d.conf": "x\n"},
+        times={"/etc/d.conf": changed},
+        running=[[process("/usr/sbin/d", "d", started=100.0)]],
     )
-    complained = has_read(live, pid_file)
-    assert ("older than the last change of /etc/d.conf" in complained) is not read
+    assert ("older than the last change of /etc/d.conf" in has_read(live)) is not read
 
 
 def test_a_second_daemon_of_that_name_hides_no_old_one_and_a_pid_file_is_no_proof_of_a_start() -> None:
@@ -331,13 +329,11 @@ def test_a_second_daemon_of_that_name_hides_no_old_one_and_a_pid_file_is_no_proo
         times={"/run/d.pid": 500.0, "/etc/d.conf": 200.0},
         running=[[process("/usr/sbin/d", "d", started=100.0), process("/usr/sbin/d", "d", started=300.0)]],
     )
-    assert "older than the last change" in has_read(live, "")
+    assert "older than the last change" in has_read(live)
 
 
 def test_a_daemon_that_does_not_run_has_read_nothing() -> None:
-    assert "does not run" in has_read(machine(), "")
-    live = machine(running=[[process("/usr/sbin/d", "d")]])
-    assert "no pid file" in has_read(live, "/run/d.pid")
+    assert "does not run" in has_read(machine())
 
 
 # --- sshd ----------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ def assert_no_lent_rights(host: Host) -> None:
     )
 
 
-def assert_has_read(live: Host, daemon: str, paths: Sequence[str], *, pid_file: str = "") -> None:
+def assert_has_read(live: Host, daemon: str, paths: Sequence[str]) -> None:
     """A daemon of the running machine has read its configuration: it started anew after the last change.
 
     Times that nobody on the machine can set decide: a process's start, a file's ctime. Of several
@@ -46,20 +46,13 @@ def assert_has_read(live: Host, daemon: str, paths: Sequence[str], *, pid_file: 
 
     Args:
         paths: its configuration; what is not there counts as unchanged.
-        pid_file: of a daemon that reads anew without a restart and then writes this file: its ctime counts
-            instead. That can be feigned, so ask such a daemon itself as well.
     """
     running = [process.started for process in live.processes() if process.name == daemon]
     assert running, f"{daemon} does not run on your machine at the moment."
     started = min(running) + START_IS_ROUNDED
-    if pid_file:
-        written = live.file(pid_file)
-        assert written.exists, f"{daemon} on your machine was not started as a service (it has no pid file)."
-        started = written.changed
     later = [path for path in paths if live.file(path).exists and live.file(path).changed > started]
     assert not later, (
-        f"The {daemon} that runs on your machine is older than the last change of {', '.join(later)}: "
-        "restart it."
+        f"The {daemon} that runs on your machine is older than the last change of {', '.join(later)}."
     )
 
 
