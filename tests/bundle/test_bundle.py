@@ -102,10 +102,13 @@ def test_an_engine_that_has_another_image_afterwards_is_told(tmp_path: Path) -> 
 @pytest.mark.docker
 @pytest.mark.slow
 def test_what_is_saved_here_installs_and_loads_without_any_network(
-    installation: Installation, tmp_path: Path
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    installation.content = tmp_path / "content"
-    lab = write_tiny_lab(installation.content)
+    content = tmp_path / "content"
+    monkeypatch.setattr(installation, "content", content)
+    lab = write_tiny_lab(content)
+    with (lab.context("one") / "Dockerfile").open("a") as recipe:
+        recipe.write("RUN touch /etc/of-a-bundle\n")  # an image of its own: no other test's machine holds it
     image = installation.image_of(lab, "one")
     bundle = tmp_path / "phi-labs.bundle"
     saved = save(installation, bundle, lambda _line: None)

@@ -23,7 +23,7 @@ from tests.tiny_lab import write_tiny_lab
 
 from phi_labs.gateway.local import codes_of, send_message
 from phi_labs.lifecycle.installation import Installation
-from phi_labs.lifecycle.runs import start_run
+from phi_labs.lifecycle.runs import start_run, stop_run
 
 pytestmark = pytest.mark.docker
 
@@ -141,6 +141,7 @@ def make_site(
             gateway.wait(DEADLINE)
             assert gateway.stdout is not None
             gateway.stdout.close()
+        stop_run(mine, lab.id, "alice")
 
 
 @pytest.fixture(scope="module")
